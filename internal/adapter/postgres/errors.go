@@ -3,6 +3,8 @@ package postgres
 import (
 	"context"
 	"errors"
+	"io"
+	"net"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -10,12 +12,12 @@ import (
 	dom "github.com/bookingcontrol/booker-booking-svc/internal/domain/booking"
 )
 
-// SQLSTATE codes that the adapter tells apart.
+// SQLSTATE codes and names of constraints that the adapter tells apart.
 const (
 	uniqueViolation  = "23505"
 	deadlockDetected = "40P01"
-	lockNotAvailable = "55P03"
-	queryCanceled    = "57014"
+
+	keysPrimaryKey = "idempotency_keys_pkey"
 )
 
 // asDomain turns an error of the driver into one of the domain: *dom.UnavailableError for whatever
@@ -26,13 +28,14 @@ func asDomain(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
-	if ctxErr := ctx.Err(); ctxErr != nil && !errors.Is(err, ctxErr) {
+	if ctxErr := ctx.Err(); ctxErr != nil {
+		if errors.Is(err, ctxErr) {
+			return err
+		}
 		return errors.Join(ctxErr, err)
-	} else if ctxErr != nil {
-		return err
 	}
 	var pg *pgconn.PgError
-	if !errors.As(err, &pg) || transient(pg.Code) {
+	if connectionLost(err) || errors.Is(err, context.DeadlineExceeded) || errors.As(err, &pg) && transient(pg.Code) {
 		return &dom.UnavailableError{Dependency: dom.Postgres, Err: err}
 	}
 	return err
@@ -50,13 +53,21 @@ func transient(code string) bool {
 	return false
 }
 
-// outcomeUnknown tells whether a statement that failed with err may have been committed all the
-// same: the server did not say that it failed.
-func outcomeUnknown(err error) bool {
+// connectionLost tells whether err means that there is no connection, or that it is gone: it could
+// not be made, the network or the driver gave it up, or the server said farewell (57P01 to 57P05). A
+// statement that ran out of time is none.
+func connectionLost(err error) bool {
+	var connect *pgconn.ConnectError
 	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
-		// The server ends the session (57P01 to 57P03) possibly after the commit.
-		return strings.HasPrefix(pg.Code, "57") && pg.Code != queryCanceled
+	var network net.Error
+	switch {
+	case errors.As(err, &connect):
+		return true
+	case errors.As(err, &pg):
+		return strings.HasPrefix(pg.Code, "08") || strings.HasPrefix(pg.Code, "57P")
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return false
 	}
-	return !pgconn.SafeToRetry(err)
+	return pgconn.SafeToRetry(err) || errors.As(err, &network) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }

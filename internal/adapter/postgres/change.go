@@ -1,0 +1,140 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	dom "github.com/bookingcontrol/booker-booking-svc/internal/domain/booking"
+)
+
+// ChangeBooking implements dom.Repository.
+func (r *Repository) ChangeBooking(ctx context.Context, id string, c dom.Change) (b *dom.Booking, changed bool, err error) {
+	var refused *dom.TransitionError
+	change := func(ctx context.Context, conn *pgxpool.Conn) error {
+		refused, changed = nil, false
+		return inTx(ctx, conn, func(tx pgx.Tx) error {
+			var now time.Time
+			// The clock is read after the wait for the lock: a hold may run out meanwhile.
+			b, err = scanBooking(tx.QueryRow(ctx, `
+				WITH locked AS MATERIALIZED (SELECT `+columns+` FROM bookings WHERE id = $1 FOR UPDATE)
+				SELECT `+columns+`, clock_timestamp() FROM locked`, id), &now)
+			if err != nil {
+				return err
+			}
+			event, err := b.Apply(c, now)
+			if err != nil && !errors.As(err, &refused) {
+				return err
+			}
+			if event == nil {
+				return nil
+			}
+			changed = refused == nil
+			return r.writeChanges(ctx, tx, []*dom.Event{event})
+		})
+	}
+	err = r.write(ctx, "change_booking", change)
+	if err != nil && repeatable(err) {
+		// The outcome may be unknown. If it was committed, the booking is in the state asked for.
+		err = r.write(ctx, "change_booking", change)
+	}
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil, false, dom.ErrNotFound
+	case err != nil:
+		return nil, false, asDomain(ctx, err)
+	case refused != nil && b.Status == dom.StatusExpired && refused.From == dom.StatusHeld:
+		return b, false, refused
+	case refused != nil:
+		return nil, false, refused
+	}
+	return b, changed, nil
+}
+
+// ExpireHolds implements dom.Repository.
+func (r *Repository) ExpireHolds(ctx context.Context, limit int, origin dom.Origin) (expired []*dom.Booking, err error) {
+	err = r.write(ctx, "expire_holds", func(ctx context.Context, conn *pgxpool.Conn) error {
+		return inTx(ctx, conn, func(tx pgx.Tx) error {
+			// The order is the index's: the longest overdue first, whatever the table's size.
+			rows, err := tx.Query(ctx, `
+				SELECT `+columns+` FROM bookings
+				WHERE status = 'held' AND expires_at <= now()
+				ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED`, limit)
+			if err != nil {
+				return err
+			}
+			if expired, err = scanBookings(rows); err != nil {
+				return err
+			}
+			return r.expire(ctx, tx, expired, origin)
+		})
+	})
+	if err != nil {
+		return nil, asDomain(ctx, err)
+	}
+	return expired, nil
+}
+
+// expire ends overdue holds that the transaction has locked.
+func (r *Repository) expire(ctx context.Context, tx pgx.Tx, holds []*dom.Booking, origin dom.Origin) error {
+	if len(holds) == 0 {
+		return nil
+	}
+	var now time.Time
+	if err := tx.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&now); err != nil {
+		return err
+	}
+	events := make([]*dom.Event, 0, len(holds))
+	for _, b := range holds {
+		if event := b.Expire(now, origin); event != nil {
+			events = append(events, event)
+		}
+	}
+	return r.writeChanges(ctx, tx, events)
+}
+
+// writeChanges writes bookings that the transaction has locked, as they are in their events, with
+// the audit log and the outbox, and frees the tables of those that no longer need them.
+func (r *Repository) writeChanges(ctx context.Context, tx pgx.Tx, events []*dom.Event) error {
+	n := len(events)
+	var (
+		ids, statuses, eventIDs, types, payloads, traces = make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+		updated                                          = make([]time.Time, n)
+		versions                                         = make([]int32, n)
+		shards                                           = make([]int16, n)
+		frees                                            = make([]bool, n)
+	)
+	for i, e := range events {
+		payload, err := r.encode(e)
+		if err != nil {
+			return err
+		}
+		b := &e.Booking
+		ids[i], statuses[i], updated[i], versions[i] = b.ID, string(b.Status), b.UpdatedAt, int32(b.Version)
+		frees[i] = !b.Status.Occupies()
+		eventIDs[i], types[i], payloads[i] = e.ID, string(e.Type), string(payload)
+		shards[i], traces[i] = dom.Shard(b.ID), e.Origin.TraceParent
+	}
+	_, err := tx.Exec(ctx, `
+		WITH c AS (
+			SELECT * FROM unnest($1::varchar[], $2::varchar[], $3::timestamptz[], $4::int[], $5::bool[],
+				$6::varchar[], $7::varchar[], $8::text[], $9::smallint[], $10::varchar[])
+				AS c(id, status, updated_at, version, frees, event_id, type, payload, shard, traceparent)
+		), b AS (
+			UPDATE bookings b
+			SET status = c.status, updated_at = c.updated_at, expires_at = NULL, version = c.version
+			FROM c WHERE b.id = c.id
+		), freed AS (
+			DELETE FROM table_occupancies o USING c WHERE o.booking_id = c.id AND c.frees
+		), e AS (
+			INSERT INTO booking_events (id, booking_id, version, type, payload_json)
+			SELECT event_id, id, version, type, payload::jsonb FROM c
+		)
+		INSERT INTO outbox (shard, topic, key, payload, event_id, booking_version, traceparent)
+		SELECT shard, type, id, convert_to(payload, 'UTF8'), event_id, version, traceparent FROM c`,
+		ids, statuses, updated, versions, frees, eventIDs, types, payloads, shards, traces)
+	return err
+}
