@@ -1,9 +1,5 @@
 package booking
 
-import (
-	dom "github.com/bookingcontrol/booker-booking-svc/internal/domain/booking"
-)
-
 // TableInput is a reference to a table as a client typed it.
 type TableInput struct {
 	// VenueID is empty or equal to the request's.
@@ -72,12 +68,3 @@ type TableAvailability struct {
 
 // ReasonTaken is the reason of a table that is not available.
 const ReasonTaken = "Table is already booked for this time slot"
-
-// statuses are those that a list may be filtered by.
-var statuses = func() map[dom.Status]bool {
-	m := make(map[dom.Status]bool)
-	for _, s := range dom.Statuses() {
-		m[s] = true
-	}
-	return m
-}()

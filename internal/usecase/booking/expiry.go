@@ -1,0 +1,69 @@
+package booking
+
+import (
+	"context"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+const (
+	// expiryBatch is how many overdue holds are expired in one transaction.
+	expiryBatch = 500
+	// keyInterval is the time between two removals of old idempotency keys.
+	keyInterval = time.Minute
+	// keyBatch is how many keys are removed in one statement.
+	keyBatch = 1000
+)
+
+// StartExpiredHoldsWorker expires overdue holds until ctx ends. Any number of replicas may run it.
+func (s *Service) StartExpiredHoldsWorker(ctx context.Context) {
+	every(ctx, s.cfg.ExpiryInterval, func() {
+		for ctx.Err() == nil && s.expireHolds(ctx) == expiryBatch {
+			// A full batch came: there may be more.
+		}
+	})
+}
+
+// StartKeyCleanup removes old idempotency keys until ctx ends.
+func (s *Service) StartKeyCleanup(ctx context.Context) {
+	every(ctx, keyInterval, func() {
+		for ctx.Err() == nil {
+			deleted, err := s.repo.DeleteOldKeys(ctx, s.cfg.KeyRetention, keyBatch)
+			if err != nil && ctx.Err() == nil {
+				zerolog.Ctx(ctx).Warn().Err(err).Msg("Failed to remove old idempotency keys")
+			}
+			if deleted < keyBatch {
+				return
+			}
+		}
+	})
+}
+
+// expireHolds expires a batch of overdue holds and answers how many.
+func (s *Service) expireHolds(ctx context.Context) int {
+	spanCtx, end := startSpan(ctx, "ExpireHolds")
+	expired, err := s.repo.ExpireHolds(spanCtx, expiryBatch, s.origin(spanCtx))
+	end(err)
+	if err != nil && ctx.Err() == nil {
+		zerolog.Ctx(ctx).Warn().Err(err).Msg("Failed to expire holds")
+	}
+	for _, b := range expired {
+		s.afterChange(spanCtx, b, "")
+	}
+	return len(expired)
+}
+
+// every calls fn at once and then each interval, until ctx ends.
+func every(ctx context.Context, interval time.Duration, fn func()) {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		fn()
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
