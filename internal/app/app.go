@@ -10,6 +10,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/bookingcontrol/booker-booking-svc/internal/config"
+	"github.com/bookingcontrol/booker-booking-svc/internal/infrastructure/postgres"
 )
 
 // StartMetrics serves handler on port until stop is called. An error names the variable of the port.
@@ -34,4 +35,13 @@ func Version() string {
 		version = "(devel)"
 	}
 	return version
+}
+
+// PostgresOptions answers where the settings say that the database is.
+func PostgresOptions(cfg *config.Config) postgres.Options {
+	return postgres.Options{
+		Host: cfg.PostgresHost, Port: cfg.PostgresPort, Database: cfg.PostgresDB,
+		User: cfg.PostgresUser, Password: string(cfg.PostgresPassword),
+		SSLMode: cfg.PostgresSSLMode, MaxConns: cfg.PostgresMaxConns,
+	}
 }

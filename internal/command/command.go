@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/bookingcontrol/booker-booking-svc/internal/app"
@@ -105,14 +106,15 @@ func run(ctx context.Context, args []string, env Env) int {
 // report prints err as one line and answers the exit code.
 func report(env Env, err error) int {
 	var usage *usageError
+	text := strings.Join(strings.Fields(fmt.Sprint(err)), " ") // the driver's errors have several lines
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return exitOK
 	case errors.As(err, &usage):
-		fmt.Fprintf(env.Stderr, "booking-svc: %v; see booking-svc --help\n", err)
+		fmt.Fprintf(env.Stderr, "booking-svc: %s; see booking-svc --help\n", text)
 		return exitUsage
 	default:
-		fmt.Fprintf(env.Stderr, "booking-svc: %v\n", err)
+		fmt.Fprintf(env.Stderr, "booking-svc: %s\n", text)
 		return exitFailed
 	}
 }

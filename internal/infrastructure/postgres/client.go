@@ -1,0 +1,123 @@
+// Package postgres connects to PostgreSQL and keeps its schema.
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/exaring/otelpgx"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+)
+
+// connectTimeout limits one attempt to connect: a call must not spend its own limit on a host that
+// swallows packets.
+const connectTimeout = 2 * time.Second
+
+// sessionLimits are set on each connection of a pool, so that nothing waits in the database for
+// longer than its caller does, and a process that stops in the middle of a transaction (SIGSTOP, a
+// lost network) gives its locks back.
+var sessionLimits = map[string]string{
+	"lock_timeout":                        "3s",
+	"statement_timeout":                   "5s",
+	"idle_in_transaction_session_timeout": "5s",
+}
+
+// Options say where the database is.
+type Options struct {
+	// Host is a host name, an address, or the directory of a socket.
+	Host     string
+	Port     int
+	Database string
+	User     string
+	// Password may be empty. It is in no error and no span.
+	Password string
+	// SSLMode is one of libpq's: disable, allow, prefer, require, verify-ca, verify-full.
+	SSLMode string
+	// MaxConns is the size of a pool; 0 leaves it to the driver.
+	MaxConns int
+}
+
+// connString writes what the driver's parser needs to choose its way of connecting; the password is
+// set afterwards, so that no error of the parser can show it.
+func (o Options) connString() string {
+	quote := strings.NewReplacer(`\`, `\\`, `'`, `\'`)
+	var b strings.Builder
+	for _, kv := range [][2]string{
+		{"host", o.Host}, {"port", strconv.Itoa(o.Port)}, {"dbname", o.Database},
+		{"user", o.User}, {"sslmode", o.SSLMode},
+	} {
+		fmt.Fprintf(&b, "%s='%s' ", kv[0], quote.Replace(kv[1]))
+	}
+	return b.String()
+}
+
+func (o Options) apply(c *pgx.ConnConfig) {
+	if o.Password != "" {
+		c.Password = o.Password
+	}
+	c.ConnectTimeout = connectTimeout
+	c.RuntimeParams["application_name"] = "booking-svc"
+	c.RuntimeParams["timezone"] = "UTC"
+}
+
+// NewPool makes a pool. It connects when it is first used, so a database that is away is no error
+// here; a host or certificate that cannot be made sense of is.
+func NewPool(ctx context.Context, o Options) (*pgxpool.Pool, error) {
+	cfg, err := pgxpool.ParseConfig(o.connString())
+	if err != nil {
+		return nil, fmt.Errorf("postgres settings: %w", err)
+	}
+	o.apply(cfg.ConnConfig)
+	for name, value := range sessionLimits {
+		cfg.ConnConfig.RuntimeParams[name] = value
+	}
+	// The statements are constants of this program. Their parameters are customers' data and stay
+	// out of the spans.
+	cfg.ConnConfig.Tracer = otelpgx.NewTracer(otelpgx.WithTrimSQLInSpanName())
+	if o.MaxConns > 0 {
+		cfg.MaxConns = int32(o.MaxConns)
+	}
+	cfg.MaxConnLifetimeJitter = 10 * time.Minute
+	cfg.PingTimeout = connectTimeout
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("postgres pool: %w", err)
+	}
+	return pool, nil
+}
+
+// openDB connects for migrations: without limits, since a migration may rewrite a table.
+func openDB(o Options) (*sql.DB, error) {
+	cfg, err := pgx.ParseConfig(o.connString())
+	if err != nil {
+		return nil, fmt.Errorf("postgres settings: %w", err)
+	}
+	o.apply(cfg)
+	return stdlib.OpenDB(*cfg), nil
+}
+
+// undefinedTable is the SQLSTATE of a table that is not there.
+const undefinedTable = "42P01"
+
+// SchemaVersion reads the version of the database's schema: that of the newest migration, 0 when
+// there is none.
+func SchemaVersion(ctx context.Context, pool *pgxpool.Pool) (int64, error) {
+	var version int64
+	err := pool.QueryRow(ctx, `SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied`).Scan(&version)
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == undefinedTable {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read the schema version: %w", err)
+	}
+	return version, nil
+}
