@@ -1,0 +1,220 @@
+//go:build integration
+
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+
+	"github.com/bookingcontrol/booker-booking-svc/internal/adapter/kafka"
+	dom "github.com/bookingcontrol/booker-booking-svc/internal/domain/booking"
+	"github.com/bookingcontrol/booker-booking-svc/internal/domain/booking/bookingtest"
+	"github.com/bookingcontrol/booker-booking-svc/internal/infrastructure/metrics"
+	"github.com/bookingcontrol/booker-booking-svc/internal/testenv"
+)
+
+func newPool(t *testing.T) *pgxpool.Pool {
+	t.Helper()
+	cfg, err := pgxpool.ParseConfig(testenv.PostgresURL(t))
+	require.NoError(t, err)
+	cfg.MaxConns = 16
+	pool, err := pgxpool.NewWithConfig(context.Background(), cfg)
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	return pool
+}
+
+func newRepository(pool *pgxpool.Pool) *Repository {
+	return NewRepository(pool, kafka.EncodeEvent, metrics.New(prometheus.NewRegistry()))
+}
+
+// underTest wraps a repository for the suite: time passes by moving what is stored.
+func underTest(t *testing.T, pool *pgxpool.Pool) bookingtest.Repository {
+	ctx := context.Background()
+	return bookingtest.Repository{
+		Repository: newRepository(pool),
+		Advance: func(d time.Duration) {
+			_, err := pool.Exec(ctx, `UPDATE bookings SET expires_at = expires_at - $1::interval`, d)
+			require.NoError(t, err)
+			_, err = pool.Exec(ctx, `UPDATE idempotency_keys SET created_at = created_at - $1::interval`, d)
+			require.NoError(t, err)
+		},
+		Events: func(id string) []string { return outboxEvents(t, pool, id) },
+	}
+}
+
+func outboxEvents(t *testing.T, pool *pgxpool.Pool, id string) []string {
+	t.Helper()
+	rows, err := pool.Query(context.Background(), `SELECT topic, booking_version FROM outbox WHERE key = $1 ORDER BY id`, id)
+	require.NoError(t, err)
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (string, error) {
+		var topic string
+		var version int
+		err := row.Scan(&topic, &version)
+		return fmt.Sprintf("%s/%d", topic, version), err
+	})
+	require.NoError(t, err)
+	return list
+}
+
+func TestRepositorySuite(t *testing.T) {
+	bookingtest.RepositorySuite(t, func(t *testing.T) bookingtest.Repository {
+		pool := newPool(t)
+		t.Cleanup(func() { requireConsistent(t, pool) })
+		return underTest(t, pool)
+	})
+}
+
+// requireConsistent checks what holds after any run: the audit log and the outbox tell of each change
+// once and without gaps, tables are occupied exactly by the active bookings, and no deadlock
+// came to pass.
+func requireConsistent(t *testing.T, pool *pgxpool.Pool) {
+	t.Helper()
+	for what, query := range map[string]string{
+		"bookings whose events have a gap": `
+			SELECT count(*) FROM bookings b WHERE version <> (
+				SELECT count(*) FROM booking_events e JOIN outbox o ON o.event_id = e.id AND o.booking_version = e.version
+				WHERE e.booking_id = b.id AND e.version BETWEEN 1 AND b.version)`,
+		"active bookings without their tables": `
+			SELECT count(*) FROM bookings b WHERE status IN ('held', 'confirmed', 'seated')
+			AND 1 + cardinality(joined_table_ids) <> (SELECT count(*) FROM table_occupancies WHERE booking_id = b.id)`,
+		"ended bookings that keep a table": `
+			SELECT count(*) FROM table_occupancies o JOIN bookings b ON b.id = o.booking_id
+			WHERE b.status NOT IN ('held', 'confirmed', 'seated')`,
+		"events whose log and message differ": `
+			SELECT count(*) FROM booking_events e JOIN outbox o ON o.event_id = e.id
+			WHERE e.payload_json <> convert_from(o.payload, 'UTF8')::jsonb OR e.type <> o.topic`,
+		"deadlocks": `SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()`,
+	} {
+		var n int
+		require.NoError(t, pool.QueryRow(context.Background(), query).Scan(&n))
+		require.Zero(t, n, what)
+	}
+}
+
+// The end of a hold is decided by the database's clock, so the event must tell that one.
+func TestHeldEventTellsTheDatabasesExpiry(t *testing.T) {
+	t.Parallel()
+	pool := newPool(t)
+	n := bookingtest.New("v", "t1", 0)
+	n.Booking.CustomerName = `"expires_at":"0" \ 🪟`
+	_, err := newRepository(pool).CreateBooking(context.Background(), n)
+	require.NoError(t, err)
+	var expires int64
+	var name string
+	require.NoError(t, pool.QueryRow(context.Background(), `
+		SELECT (payload_json->'held'->>'expires_at')::bigint, payload_json->>'customer_name' FROM booking_events`).Scan(&expires, &name))
+	require.Equal(t, n.Booking.ExpiresAt.Unix(), expires)
+	require.Equal(t, n.Booking.CustomerName, name)
+}
+
+// A hold that runs out while a confirm waits for the row's lock is not confirmed.
+func TestConfirmReadsTheClockAfterTheLock(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	pool := newPool(t)
+	repo := newRepository(pool)
+	n := bookingtest.New("v", "t1", 0)
+	n.HoldTTL = 300 * time.Millisecond
+	_, err := repo.CreateBooking(ctx, n)
+	require.NoError(t, err)
+
+	tx, err := pool.Begin(ctx)
+	require.NoError(t, err)
+	_, err = tx.Exec(ctx, `SELECT FROM bookings WHERE id = $1 FOR UPDATE`, n.Booking.ID)
+	require.NoError(t, err)
+	answer := make(chan error)
+	go func() {
+		_, _, err := repo.ChangeBooking(ctx, n.Booking.ID, dom.Change{To: dom.StatusConfirmed})
+		answer <- err
+	}()
+	time.Sleep(400 * time.Millisecond)
+	require.NoError(t, tx.Rollback(ctx))
+	var refused *dom.TransitionError
+	require.ErrorAs(t, <-answer, &refused)
+	require.True(t, refused.HoldExpired)
+}
+
+// A create whose caller leaves is finished all the same, and its outcome known.
+func TestCreateSurvivesItsCaller(t *testing.T) {
+	t.Parallel()
+	pool := newPool(t)
+	repo := newRepository(pool)
+	blocker, err := pool.Begin(context.Background())
+	require.NoError(t, err)
+	_, err = blocker.Exec(context.Background(), `LOCK TABLE booking_events IN ACCESS EXCLUSIVE MODE`)
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	n := bookingtest.New("v", "t1", 0)
+	answer := make(chan error)
+	go func() {
+		_, err := repo.CreateBooking(ctx, n)
+		answer <- err
+	}()
+	time.Sleep(200 * time.Millisecond)
+	cancel()
+	require.NoError(t, blocker.Rollback(context.Background()))
+	require.NoError(t, <-answer)
+	_, err = repo.GetBooking(context.Background(), n.Booking.ID)
+	require.NoError(t, err)
+}
+
+// A connection that breaks while a statement runs leaves its outcome unknown; asking again with the
+// same booking finds out.
+func TestBrokenConnections(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	pool := newPool(t)
+	repo := newRepository(pool)
+	kill := func() {
+		_, err := pool.Exec(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+			WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+		require.NoError(t, err)
+	}
+	for i := range 20 {
+		n := bookingtest.New("v", fmt.Sprint("t", i), 0)
+		_, err := repo.CreateBooking(ctx, n)
+		require.NoError(t, err)
+		kill()
+		b, changed, err := repo.ChangeBooking(ctx, n.Booking.ID, dom.Change{To: dom.StatusConfirmed})
+		require.NoError(t, err)
+		require.True(t, changed)
+		kill()
+		got, err := repo.GetBooking(ctx, b.ID)
+		require.NoError(t, err)
+		require.Equal(t, dom.StatusConfirmed, got.Status)
+	}
+	requireConsistent(t, pool)
+}
+
+func TestDatabaseAway(t *testing.T) {
+	t.Parallel()
+	cfg, err := pgxpool.ParseConfig("postgres://nobody@127.0.0.1:1/none?connect_timeout=1")
+	require.NoError(t, err)
+	pool, err := pgxpool.NewWithConfig(context.Background(), cfg)
+	require.NoError(t, err)
+	defer pool.Close()
+	repo := newRepository(pool)
+	var away *dom.UnavailableError
+
+	_, err = repo.GetBooking(context.Background(), "id")
+	require.ErrorAs(t, err, &away)
+	_, err = repo.CreateBooking(context.Background(), bookingtest.New("v", "t1", 0))
+	require.ErrorAs(t, err, &away)
+	_, _, err = repo.ChangeBooking(context.Background(), "id", dom.Change{To: dom.StatusConfirmed})
+	require.ErrorAs(t, err, &away)
+	require.Equal(t, dom.Postgres, away.Dependency)
+
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, err = repo.GetBooking(ended, "id")
+	require.ErrorIs(t, err, context.Canceled)
+
+}
