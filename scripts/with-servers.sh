@@ -1,0 +1,234 @@
+#!/usr/bin/env bash
+# Runs a command with a real PostgreSQL, Redis and Apache Kafka around it:
+#
+#	scripts/with-servers.sh go test -tags=integration ./...
+#
+# Starts the servers on free ports with empty data in a temporary directory, tells the command where
+# they are (TEST_POSTGRES_URL, TEST_REDIS_ADDR, TEST_KAFKA_BROKERS), stops exactly these servers when
+# it ends, and exits with its status. A variable that is set already means a server that is there:
+# it is used, and none is started in its place. What is missing is installed (scripts/apt-install.sh),
+# Kafka by Maven (test/kafka/pom.xml).
+set -euo pipefail
+
+if [[ $# -eq 0 ]]; then
+	echo "usage: scripts/with-servers.sh COMMAND [ARGUMENT...]" >&2
+	exit 2
+fi
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+limit=60 # Seconds that a server may take to come up.
+
+want_postgres=${TEST_POSTGRES_URL:+no}
+want_redis=${TEST_REDIS_ADDR:+no}
+want_kafka=${TEST_KAFKA_BROKERS:+no}
+
+say() { echo "with-servers: $*" >&2; }
+
+# postgres_bin prints the directory of PostgreSQL's programs: of version 15, the oldest that the
+# service supports, if it is there, else of the newest.
+postgres_bin() {
+	local dir
+	for dir in /usr/lib/postgresql/15/bin $(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -Vr); do
+		if [[ -x $dir/initdb && -x $dir/postgres ]]; then
+			echo "$dir"
+			return
+		fi
+	done
+	if command -v pg_config >/dev/null && [[ -x $(pg_config --bindir)/initdb ]]; then
+		pg_config --bindir
+	fi
+}
+
+install_missing() {
+	local packages=()
+	[[ $want_postgres == no || -n $(postgres_bin) ]] || packages+=(postgresql)
+	[[ $want_redis == no ]] || command -v redis-server >/dev/null || packages+=(redis-server)
+	if [[ $want_kafka != no ]]; then
+		command -v java >/dev/null || packages+=(default-jre-headless)
+		[[ -d $kafka_jars ]] || command -v mvn >/dev/null || packages+=(maven)
+	fi
+	[[ ${#packages[@]} -eq 0 ]] || "$root/scripts/apt-install.sh" "${packages[@]}"
+}
+
+# The jars are kept by what is in the pom, so a new version is fetched beside the old one.
+kafka_jars=$root/.cache/kafka/$(sha256sum <"$root/test/kafka/pom.xml" | cut -c1-12)
+
+fetch_kafka() {
+	[[ ! -d $kafka_jars ]] || return 0
+	say "fetching Apache Kafka"
+	mkdir -p "$root/.cache/kafka"
+	local part
+	part=$(mktemp -d "$root/.cache/kafka/part.XXXXXX")
+	# Again after a failure: a registry now and then breaks a connection off.
+	if ! for try in 1 2 3; do
+		mvn -B -q -Dstyle.color=never -f "$root/test/kafka/pom.xml" dependency:copy-dependencies \
+			-DincludeScope=runtime -DoutputDirectory="$part" </dev/null >&2 && break
+		[[ $try -lt 3 ]] || false
+		sleep 3
+	done; then
+		rm -rf "$part"
+		say "could not fetch Apache Kafka"
+		return 1
+	fi
+	# Whoever else fetched it meanwhile has the same.
+	mv -T "$part" "$kafka_jars" 2>/dev/null || rm -rf "$part"
+}
+
+# free_port prints a port that nothing listens on, below the range that Linux gives to outgoing
+# connections, so that none of those takes it before the server does.
+free_port() {
+	local port
+	while :; do
+		port=$((20000 + (RANDOM * 32768 + RANDOM) % 12000))
+		(exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port"; return; }
+	done
+}
+
+dir=
+postgres_pid=
+redis_pid=
+kafka_pid=
+
+# Each server is started as the leader of a process group of its own, so that Ctrl-C reaches the
+# command first, and so that ending the group ends all of a server, even while it is being set up.
+signal() { kill "-$1" -- "-$2" 2>/dev/null || kill "-$1" "$2" 2>/dev/null || true; }
+
+# stop ends the servers that this script started, and nothing else. Their data is thrown away, so
+# nothing needs an orderly end.
+stop() {
+	local status=$? pid
+	trap - EXIT
+	trap '' INT TERM HUP
+	exec 2>/dev/null # Bash reports each process that a signal ended.
+	for pid in $redis_pid $kafka_pid; do signal KILL "$pid"; done
+	if [[ -n $postgres_pid ]]; then
+		# PostgreSQL's word for "at once", which its children hear too; they have left the group.
+		signal QUIT "$postgres_pid"
+		for _ in {1..50}; do
+			kill -0 "$postgres_pid" 2>/dev/null || break
+			sleep 0.1
+		done
+		signal KILL "$postgres_pid"
+	fi
+	for pid in $postgres_pid $redis_pid $kafka_pid; do wait "$pid" 2>/dev/null || true; done
+	[[ -z $dir ]] || rm -rf "$dir"
+	exit "$status"
+}
+
+start_postgres() {
+	local bin as=()
+	bin=$(postgres_bin)
+	postgres_port=$(free_port)
+	password=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+	mkdir "$dir/postgres"
+	printf '%s\n' "$password" >"$dir/postgres/password"
+	if [[ $(id -u) -eq 0 ]]; then # PostgreSQL refuses to run as root.
+		as=(setpriv --reuid=postgres --regid=postgres --init-groups)
+		chown -R postgres "$dir/postgres"
+	fi
+	# The password guards against other users of this machine; md5 because scram costs each of the
+	# many connections of a test run milliseconds. A time zone with a half hour and summer time is no
+	# harm to code that leaves nothing to the server's zone.
+	# shellcheck disable=SC2016 # Expanded by the inner shell.
+	setsid "${as[@]}" bash -euc '
+		cd "$1"
+		"$2/initdb" -D data -U postgres -A md5 --pwfile=password --locale=C.UTF-8 --encoding=UTF8 --no-sync
+		exec "$2/postgres" -D data -p "$3" -k "$1" -c listen_addresses=127.0.0.1 -c max_connections=400 \
+			-c fsync=off -c full_page_writes=off -c TimeZone=America/St_Johns
+	' start-postgres "$dir/postgres" "$bin" "$postgres_port" >"$dir/postgres.log" 2>&1 </dev/null &
+	postgres_pid=$!
+	export TEST_POSTGRES_URL="postgres://postgres:$password@127.0.0.1:$postgres_port/postgres?sslmode=disable"
+}
+
+start_redis() {
+	redis_port=$(free_port)
+	mkdir "$dir/redis"
+	setsid redis-server --bind 127.0.0.1 --port "$redis_port" --dir "$dir/redis" --save '' --appendonly no \
+		>"$dir/redis.log" 2>&1 </dev/null &
+	redis_pid=$!
+	export TEST_REDIS_ADDR="127.0.0.1:$redis_port"
+}
+
+start_kafka() {
+	local broker controller
+	broker=$(free_port)
+	controller=$(free_port)
+	while [[ $controller == "$broker" ]]; do controller=$(free_port); done
+	cat >"$dir/kafka.properties" <<END
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:$controller
+controller.listener.names=CONTROLLER
+listeners=PLAINTEXT://127.0.0.1:$broker,CONTROLLER://127.0.0.1:$controller
+advertised.listeners=PLAINTEXT://127.0.0.1:$broker
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs=$dir/kafka
+# The service makes its topics itself; a topic that appears by itself would hide that it did not.
+auto.create.topics.enable=false
+group.initial.rebalance.delay.ms=0
+# One broker, and few internal partitions, which it has to set up.
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+END
+	# shellcheck disable=SC2016 # Expanded by the inner shell.
+	setsid bash -euc '
+		quick="-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto"
+		java $quick -Dorg.slf4j.simpleLogger.defaultLogLevel=error -cp "$1/*" \
+			kafka.tools.StorageTool format -t "$(od -An -N16 -tx1 /dev/urandom | tr -d " \n" | cut -c1-22)" -c "$2"
+		exec java $quick -Xms128m -Xmx512m -Dorg.slf4j.simpleLogger.defaultLogLevel=warn \
+			-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info -cp "$1/*" kafka.Kafka "$2"
+	' start-kafka "$kafka_jars" "$dir/kafka.properties" >"$dir/kafka.log" 2>&1 </dev/null &
+	kafka_pid=$!
+	export TEST_KAFKA_BROKERS="127.0.0.1:$broker"
+}
+
+postgres_ready() { "$(postgres_bin)/pg_isready" -q -h 127.0.0.1 -p "$postgres_port"; }
+redis_ready() {
+	local answer
+	{ exec 3<>"/dev/tcp/127.0.0.1/$redis_port"; } 2>/dev/null || return 1
+	printf 'PING\r\n' >&3
+	read -r -t 1 answer <&3 || answer=
+	exec 3>&-
+	[[ $answer == +PONG* ]]
+}
+kafka_ready() { grep -qs 'Kafka Server started' "$dir/kafka.log"; }
+
+# wait_for SERVER PID returns when it is ready, and fails with the end of its log if it is not in time.
+wait_for() {
+	local deadline=$((SECONDS + limit))
+	until "$1_ready"; do
+		if ! kill -0 "$2" 2>/dev/null || ((SECONDS > deadline)); then
+			say "$1 did not come up. The end of its log:"
+			tail -n 30 "$dir/$1.log" >&2
+			exit 1
+		fi
+		sleep 0.1
+	done
+}
+
+install_missing
+[[ $want_kafka == no ]] || fetch_kafka
+
+trap stop EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+begin=$EPOCHREALTIME
+dir=$(mktemp -d /tmp/booking-test.XXXXXX) # Not in TMPDIR, which may be closed to the user postgres.
+chmod 711 "$dir"
+[[ $want_kafka == no ]] || start_kafka
+[[ $want_postgres == no ]] || start_postgres
+[[ $want_redis == no ]] || start_redis
+[[ $want_postgres == no ]] || wait_for postgres "$postgres_pid"
+[[ $want_redis == no ]] || wait_for redis "$redis_pid"
+[[ $want_kafka == no ]] || wait_for kafka "$kafka_pid"
+say "ready in $(((${EPOCHREALTIME/./} - ${begin/./}) / 1000)) ms"
+
+status=0
+"$@" || status=$?
+exit "$status"
