@@ -50,7 +50,7 @@ func (p *Producer) Publish(ctx context.Context, messages []dom.OutboxMessage) []
 		// A broker refuses a whole batch of records, be it for one of them or for its size. Only
 		// what is refused alone is at fault itself.
 		if len(messages) > 1 && perBatch(err) {
-			errs[i] = p.send(ctx, messages[i : i+1])[0]
+			errs[i] = p.send(ctx, messages[i:i+1])[0]
 		}
 	}
 	for i, err := range errs {
