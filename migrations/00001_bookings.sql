@@ -46,7 +46,8 @@ CREATE INDEX idx_bookings_joined_tables ON bookings USING gin (joined_table_ids)
 -- A row exists exactly while a booking takes a table. The exclusion constraint is what keeps a
 -- table from being sold twice; an empty range would slip through it.
 CREATE TABLE table_occupancies (
-    booking_id VARCHAR(36) NOT NULL REFERENCES bookings (id) ON DELETE CASCADE,
+    -- Deferred: the tables are taken before the booking is written.
+    booking_id VARCHAR(36) NOT NULL REFERENCES bookings (id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
     venue_id   VARCHAR(36) NOT NULL,
     table_id   VARCHAR(36) NOT NULL,
     during     TSTZRANGE   NOT NULL CHECK (NOT isempty(during)),

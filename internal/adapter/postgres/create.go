@@ -28,17 +28,17 @@ b AS (
 	RETURNING id, created_at, expires_at
 ), k AS (
 	INSERT INTO idempotency_keys (venue_id, key, request_hash, booking_id)
-	SELECT $2, $19, $20, b.id FROM b WHERE $19 <> ''
+	SELECT $2, $19, $20, b.id FROM b WHERE $19::varchar <> ''
 ), p AS (
 	SELECT b.id, jsonb_set($21::jsonb, '{held,expires_at}',
 		to_jsonb(floor(extract(epoch FROM b.expires_at))::bigint::text)) AS payload
 	FROM b
 ), e AS (
 	INSERT INTO booking_events (id, booking_id, version, type, payload_json)
-	SELECT $22, p.id, 1, $23, p.payload FROM p
+	SELECT $22, p.id, 1, $23::varchar, p.payload FROM p
 ), o AS (
 	INSERT INTO outbox (shard, topic, key, payload, event_id, booking_version, traceparent)
-	SELECT $24, $23, p.id, convert_to(p.payload::text, 'UTF8'), $22, 1, $25 FROM p
+	SELECT $24, $23::varchar, p.id, convert_to(p.payload::text, 'UTF8'), $22, 1, $25 FROM p
 )
 SELECT created_at, expires_at FROM b`
 
