@@ -1,0 +1,177 @@
+//go:build integration
+
+package postgres
+
+import (
+	"context"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
+	"github.com/bookingcontrol/booker-booking-svc/internal/testenv"
+	"github.com/bookingcontrol/booker-booking-svc/migrations"
+)
+
+// options answers where the database of url is.
+func options(t *testing.T, url string) Options {
+	t.Helper()
+	cfg, err := pgx.ParseConfig(url)
+	require.NoError(t, err)
+	return Options{
+		Host: cfg.Host, Port: int(cfg.Port), Database: cfg.Database, User: cfg.User, Password: cfg.Password,
+		SSLMode: "prefer", MaxConns: 4,
+	}
+}
+
+func newPool(t *testing.T, o Options) *pgxpool.Pool {
+	t.Helper()
+	pool, err := NewPool(t.Context(), o)
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	return pool
+}
+
+func requireVersion(t *testing.T, o Options, want int64) {
+	t.Helper()
+	version, err := SchemaVersion(t.Context(), newPool(t, o))
+	require.NoError(t, err)
+	require.Equal(t, want, version)
+}
+
+func TestSessionsHaveLimits(t *testing.T) {
+	t.Parallel()
+	pool := newPool(t, options(t, testenv.EmptyPostgresURL(t)))
+	for name, want := range map[string]string{
+		"lock_timeout": "3s", "statement_timeout": "5s", "idle_in_transaction_session_timeout": "5s",
+		"TimeZone": "UTC", "application_name": "booking-svc",
+	} {
+		var value string
+		require.NoError(t, pool.QueryRow(t.Context(), "SELECT current_setting($1)", name).Scan(&value))
+		require.Equal(t, want, value, name)
+	}
+	require.Equal(t, int32(4), pool.Stat().MaxConns())
+}
+
+func TestStatementsThatTakeTooLongEnd(t *testing.T) {
+	t.Parallel()
+	pool := newPool(t, options(t, testenv.EmptyPostgresURL(t)))
+	_, err := pool.Exec(t.Context(), "SET statement_timeout = '50ms'; SELECT pg_sleep(20)")
+	var pg *pgconn.PgError
+	require.ErrorAs(t, err, &pg)
+	require.Equal(t, "57014", pg.Code)
+}
+
+// Spans show the statement, and no value: those are customers' data. Not parallel: it sets the
+// process's tracer.
+func TestSpansHoldNoParameters(t *testing.T) {
+	recorder := tracetest.NewSpanRecorder()
+	provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(recorder))
+	before := otel.GetTracerProvider()
+	otel.SetTracerProvider(provider)
+	defer otel.SetTracerProvider(before)
+
+	pool := newPool(t, options(t, testenv.EmptyPostgresURL(t)))
+	ctx, span := provider.Tracer("test").Start(t.Context(), "request")
+	var answer string
+	require.NoError(t, pool.QueryRow(ctx, "SELECT $1::text", "Anna Karenina").Scan(&answer))
+	span.End()
+
+	sawStatement := false
+	for _, s := range recorder.Ended() {
+		require.NotContains(t, s.Name(), "Karenina")
+		for _, a := range s.Attributes() {
+			require.NotContains(t, a.Value.Emit(), "Karenina")
+			sawStatement = sawStatement || a.Value.Emit() == "SELECT $1::text"
+		}
+	}
+	require.True(t, sawStatement)
+}
+
+func TestMigrateUpDownUp(t *testing.T) {
+	t.Parallel()
+	o := options(t, testenv.EmptyPostgresURL(t))
+	requireVersion(t, o, 0)
+	list, err := MigrationStatus(t.Context(), o)
+	require.NoError(t, err)
+	require.Len(t, list, migrations.Latest)
+	require.False(t, list[0].Applied)
+	requireVersion(t, o, 0)
+
+	applied, err := MigrateUp(t.Context(), o)
+	require.NoError(t, err)
+	require.Len(t, applied, migrations.Latest)
+	require.Equal(t, Migration{1, "00001_bookings.sql", true}, applied[0])
+	requireVersion(t, o, migrations.Latest)
+	list, err = MigrationStatus(t.Context(), o)
+	require.NoError(t, err)
+	for _, m := range list {
+		require.True(t, m.Applied, m.Name)
+	}
+
+	applied, err = MigrateUp(t.Context(), o)
+	require.NoError(t, err)
+	require.Empty(t, applied, "nothing is left to do")
+
+	for range migrations.Latest {
+		undone, err := MigrateDown(t.Context(), o)
+		require.NoError(t, err)
+		require.NotNil(t, undone)
+	}
+	undone, err := MigrateDown(t.Context(), o)
+	require.NoError(t, err)
+	require.Nil(t, undone, "the schema is empty")
+	requireVersion(t, o, 0)
+
+	applied, err = MigrateUp(t.Context(), o)
+	require.NoError(t, err)
+	require.Len(t, applied, migrations.Latest)
+}
+
+// Replicas that start together may all migrate: each ends well, each migration runs once.
+func TestReplicasMigrateAtOnce(t *testing.T) {
+	t.Parallel()
+	o := options(t, testenv.EmptyPostgresURL(t))
+	const replicas = 8
+	var wg sync.WaitGroup
+	applied := make([]int, replicas)
+	errs := make([]error, replicas)
+	for i := range replicas {
+		wg.Go(func() {
+			list, err := MigrateUp(t.Context(), o)
+			applied[i], errs[i] = len(list), err
+		})
+	}
+	wg.Wait()
+	total := 0
+	for i := range replicas {
+		require.NoError(t, errs[i])
+		total += applied[i]
+	}
+	require.Equal(t, int(migrations.Latest), total)
+	requireVersion(t, o, migrations.Latest)
+}
+
+// A migration waits for a lock for as long as it takes, where a call would give up, and a signal
+// ends it.
+func TestMigrationsHaveNoTimeLimit(t *testing.T) {
+	t.Parallel()
+	o := options(t, testenv.EmptyPostgresURL(t))
+	db, err := openDB(o)
+	require.NoError(t, err)
+	defer db.Close()
+	var limit string
+	require.NoError(t, db.QueryRowContext(t.Context(), "SELECT current_setting('statement_timeout')").Scan(&limit))
+	require.Equal(t, "0", limit)
+
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = MigrateUp(ctx, o)
+	require.ErrorIs(t, err, context.Canceled)
+}
