@@ -1,0 +1,77 @@
+# The commands of this repository. `make` alone prints them.
+
+GO ?= go
+BIN := bin/booking-svc
+TOOLS := .bin
+# Arguments of the commands dev and demo: make dev ARGS=--reset
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run dev demo build generate proto-baseline fmt lint lint-proto test test-unit tools ci clean FORCE
+
+help: ## Print what there is.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Run the service alone; PostgreSQL must be there (see --help for the settings).
+	$(GO) run cmd/booking-svc/main.go cmd/booking-svc/metrics.go
+
+dev: build ## Run the service with a PostgreSQL, Redis, Kafka and venue around it; nothing to install.
+	@exec $(BIN) dev $(ARGS)
+
+demo: build ## Play a Saturday evening against a running `make dev`.
+	@exec $(BIN) demo $(ARGS)
+
+build: $(BIN) ## Build bin/booking-svc.
+
+$(BIN): FORCE
+	@$(GO) build -o $@ ./cmd/booking-svc
+
+generate: $(TOOLS)/buf $(TOOLS)/protoc-gen-go $(TOOLS)/protoc-gen-go-grpc ## Generate the code of the contract and the mocks.
+	cd proto && PATH="$(CURDIR)/$(TOOLS):$$PATH" buf generate
+	$(GO) generate ./...
+
+proto-baseline: $(TOOLS)/buf ## Accept the contract as it is now as what may not be broken.
+	cd proto && ../$(TOOLS)/buf build --exclude-source-info -o baseline.binpb
+
+fmt: $(TOOLS)/buf $(TOOLS)/golangci-lint ## Format Go and proto files.
+	$(TOOLS)/golangci-lint fmt
+	$(TOOLS)/buf format -w proto
+
+lint: lint-proto $(TOOLS)/golangci-lint ## Check style, the contract and the dependencies between layers.
+	$(TOOLS)/golangci-lint run
+
+lint-proto: $(TOOLS)/buf
+	$(TOOLS)/buf format --diff --exit-code proto
+	cd proto && ../$(TOOLS)/buf lint
+	cd proto && ../$(TOOLS)/buf breaking --against baseline.binpb
+
+test: ## Run all tests, on real servers (installs what is missing).
+	@scripts/test.sh
+
+test-unit: ## Run the tests that need no servers.
+	$(GO) test ./...
+
+ci: ## Run what CI runs.
+	@.ci/run
+
+# Pinned in go.mod, tools/go.mod and tools/lint/go.mod: modules of their own, so that what a tool needs
+# does not decide what the service gets.
+tools: $(addprefix $(TOOLS)/,buf grpcurl golangci-lint protoc-gen-go protoc-gen-go-grpc) ## Build the tools into .bin/.
+
+$(TOOLS)/buf: tools/go.mod tools/go.sum
+	$(GO) -C tools build -o $(CURDIR)/$@ github.com/bufbuild/buf/cmd/buf
+
+$(TOOLS)/grpcurl: tools/go.mod tools/go.sum
+	$(GO) -C tools build -o $(CURDIR)/$@ github.com/fullstorydev/grpcurl/cmd/grpcurl
+
+$(TOOLS)/golangci-lint: tools/lint/go.mod tools/lint/go.sum
+	$(GO) -C tools/lint build -o $(CURDIR)/$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+$(TOOLS)/protoc-gen-go: go.mod
+	$(GO) build -o $@ google.golang.org/protobuf/cmd/protoc-gen-go
+
+$(TOOLS)/protoc-gen-go-grpc: go.mod
+	$(GO) build -o $@ google.golang.org/grpc/cmd/protoc-gen-go-grpc
+
+clean: ## Remove what was built and fetched, but not the data of `make dev`.
+	rm -rf bin $(TOOLS) .cache
