@@ -1,0 +1,188 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	goredis "github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+
+	grpcadapter "github.com/bookingcontrol/booker-booking-svc/internal/adapter/grpc"
+	kafkaadapter "github.com/bookingcontrol/booker-booking-svc/internal/adapter/kafka"
+	pgadapter "github.com/bookingcontrol/booker-booking-svc/internal/adapter/postgres"
+	redisadapter "github.com/bookingcontrol/booker-booking-svc/internal/adapter/redis"
+	"github.com/bookingcontrol/booker-booking-svc/internal/adapter/venue"
+	"github.com/bookingcontrol/booker-booking-svc/internal/config"
+	dom "github.com/bookingcontrol/booker-booking-svc/internal/domain/booking"
+	"github.com/bookingcontrol/booker-booking-svc/internal/infrastructure/kafka"
+	"github.com/bookingcontrol/booker-booking-svc/internal/infrastructure/metrics"
+	"github.com/bookingcontrol/booker-booking-svc/internal/infrastructure/postgres"
+	"github.com/bookingcontrol/booker-booking-svc/internal/infrastructure/redis"
+	"github.com/bookingcontrol/booker-booking-svc/internal/usecase/booking"
+	"github.com/bookingcontrol/booker-booking-svc/migrations"
+)
+
+// keyRetention is how long the answer to an idempotency key is kept.
+const keyRetention = 24 * time.Hour
+
+// Names of the dependencies in /readyz and in the log.
+const (
+	nameOfPostgres = string(dom.Postgres)
+	nameOfSchema   = "schema"
+)
+
+// service holds the parts of the running service.
+type service struct {
+	cfg      *config.Config
+	log      zerolog.Logger
+	registry *prometheus.Registry
+
+	pool      *pgxpool.Pool
+	redis     goredis.UniversalClient
+	kafka     *kgo.Client
+	venueConn *grpc.ClientConn
+
+	bookings  *booking.Service
+	relay     *booking.Relay
+	grpc      *grpc.Server
+	readiness *readiness
+}
+
+// build makes all parts. None of them connects yet.
+func build(ctx context.Context, cfg *config.Config, log zerolog.Logger) (s *service, err error) {
+	s = &service{cfg: cfg, log: log, registry: prometheus.NewRegistry()}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m := metrics.New(s.registry)
+
+	if s.pool, err = postgres.NewPool(ctx, PostgresOptions(cfg)); err != nil {
+		return nil, err
+	}
+	metrics.RegisterPostgresPool(s.registry, s.pool.Stat)
+	s.redis, err = redis.NewClient(redis.Options{
+		Addrs: cfg.RedisAddr, Password: string(cfg.RedisPassword), Master: cfg.RedisMaster,
+	})
+	if err != nil {
+		return nil, err
+	}
+	metrics.RegisterRedisPool(s.registry, s.redis.PoolStats)
+	s.kafka, err = kafka.NewClient(kafka.Config{
+		Brokers: cfg.KafkaBrokers, ClientID: metrics.Service, Registerer: s.registry, Logger: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if s.venueConn, err = venue.Dial(cfg.GRPCVenueAddr); err != nil {
+		return nil, err
+	}
+
+	s.relay = booking.NewRelay(
+		pgadapter.NewEventRepository(s.pool, m), kafkaadapter.NewProducer(s.kafka, m), m,
+		booking.RelayConfig{Retention: cfg.OutboxRetention, FlushLimit: cfg.ShutdownTimeout / 4})
+	venueClient := venue.NewClient(s.venueConn, venue.Options{Timeout: cfg.VenueTimeout, CacheTTL: cfg.VenueCacheTTL})
+	s.bookings = booking.NewService(
+		pgadapter.NewRepository(s.pool, kafkaadapter.EncodeEvent, m),
+		redisadapter.NewHoldRepository(s.redis, m),
+		venueClient, m, s.relay.Wake,
+		booking.Config{
+			HoldTTL: cfg.HoldTTL(), MaxAdvance: cfg.MaxAdvance(),
+			ExpiryInterval: cfg.ExpiryInterval, KeyRetention: keyRetention,
+		})
+
+	var health *health.Server
+	s.grpc, health = grpcadapter.NewServer(grpcadapter.NewHandler(s.bookings), grpcadapter.Options{
+		Logger: log, Metrics: m, RequestTimeout: cfg.RequestTimeout,
+	})
+	s.readiness = newReadiness(health, log,
+		dependency{nameOfPostgres, true, s.pool.Ping},
+		dependency{nameOfSchema, true, s.checkSchema},
+		dependency{string(dom.Redis), false, func(ctx context.Context) error { return s.redis.Ping(ctx).Err() }},
+		dependency{string(dom.Kafka), false, s.kafka.Ping},
+		dependency{string(dom.Venue), false, func(ctx context.Context) error { return venue.Check(ctx, s.venueConn) }},
+	)
+	return s, nil
+}
+
+// checkSchema answers *schemaError when the database lacks a migration. A newer schema is fine:
+// replicas of two versions run side by side while a new one is rolled out.
+func (s *service) checkSchema(ctx context.Context) error {
+	version, err := postgres.SchemaVersion(ctx, s.pool)
+	if err == nil && version < migrations.Latest {
+		err = &schemaError{have: version, need: migrations.Latest}
+	}
+	return err
+}
+
+// startWorkers starts what works beside the calls. Each of them ends soon after ctx is done.
+func (s *service) startWorkers(ctx context.Context, wg *sync.WaitGroup) {
+	wg.Go(func() {
+		topics := make([]string, 0)
+		for _, t := range dom.EventTypes() {
+			topics = append(topics, string(t))
+		}
+		err := kafka.EnsureTopics(ctx, s.kafka, int32(s.cfg.KafkaTopicPartitions), int16(s.cfg.KafkaTopicReplication), topics...)
+		if err != nil && ctx.Err() == nil {
+			s.log.Error().Err(err).Msg("Failed to create topics")
+		}
+	})
+	wg.Go(func() {
+		if err := s.relay.Run(ctx); err != nil {
+			s.log.Warn().Err(err).Msg("Relay did not give its shards back; others take them over in seconds")
+		}
+	})
+	wg.Go(func() { s.bookings.StartExpiredHoldsWorker(ctx) })
+	wg.Go(func() { s.bookings.StartKeyCleanup(ctx) })
+}
+
+// operatorsHandler serves /metrics, /healthz (the process lives) and /readyz (it can serve calls).
+func (s *service) operatorsHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.Handle("GET /readyz", s.readiness)
+	return mux
+}
+
+// close gives all connections back. Parts that were not made are left out.
+func (s *service) close() {
+	if s.kafka != nil {
+		s.kafka.Close()
+	}
+	var errs []error
+	if s.venueConn != nil {
+		errs = append(errs, s.venueConn.Close())
+	}
+	if s.redis != nil {
+		errs = append(errs, s.redis.Close())
+	}
+	if err := errors.Join(errs...); err != nil {
+		s.log.Warn().Err(err).Msg("Failed to close connections")
+	}
+	if s.pool != nil {
+		s.pool.Close()
+	}
+}
+
+// PostgresOptions answers where the settings say that the database is.
+func PostgresOptions(cfg *config.Config) postgres.Options {
+	return postgres.Options{
+		Host: cfg.PostgresHost, Port: cfg.PostgresPort, Database: cfg.PostgresDB,
+		User: cfg.PostgresUser, Password: string(cfg.PostgresPassword),
+		SSLMode: cfg.PostgresSSLMode, MaxConns: cfg.PostgresMaxConns,
+	}
+}
