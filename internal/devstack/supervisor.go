@@ -175,7 +175,7 @@ func (s *supervisor) make(binaries, data string) error {
 		Locale("C").Encoding("UTF8").
 		CachePath(scratch + ".archive").RuntimePath(scratch).BinariesPath(binaries).DataPath(data).
 		StartParameters(map[string]string{"unix_socket_directories": ""}).
-		StartTimeout(startWait/3).Logger(io.Discard))
+		StartTimeout(startWait / 3).Logger(io.Discard))
 	defer os.RemoveAll(scratch + ".archive") //nolint:errcheck // as above
 	if err := pg.Start(); err != nil {
 		return err
