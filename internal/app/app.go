@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -139,7 +140,7 @@ func (s *service) awaitReady(ctx context.Context, served <-chan error) (isReady 
 		case <-timeout.C:
 			if err := s.readiness.problem(nameOfPostgres); err != nil {
 				return false, fmt.Errorf("PostgreSQL at %s did not answer within STARTUP_TIMEOUT (%v): %s",
-					net.JoinHostPort(s.cfg.PostgresHost, strconv.Itoa(s.cfg.PostgresPort)), s.cfg.StartupTimeout, oneLine(err))
+					net.JoinHostPort(s.cfg.PostgresHost, strconv.Itoa(s.cfg.PostgresPort)), s.cfg.StartupTimeout, OneLine(err))
 			}
 		}
 	}
@@ -190,8 +191,16 @@ func traceEndpoint(cfg *config.Config, log zerolog.Logger) (string, error) {
 	return endpoint, nil
 }
 
-// oneLine writes an error of a driver, which may have several lines, as one.
-func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
+// OneLine writes an error of a driver, which may have several lines and repeat itself, as one.
+func OneLine(err error) string {
+	var parts []string
+	for line := range strings.Lines(err.Error()) {
+		if line = strings.TrimSpace(line); line != "" && !slices.Contains(parts, line) {
+			parts = append(parts, line)
+		}
+	}
+	return strings.Join(parts, " ")
+}
 
 // Version is the version of the module that the binary was built from.
 func Version() string {

@@ -142,9 +142,9 @@ func (r *readiness) logMissing(d dependency, err error) {
 	case errors.As(err, &schema):
 		r.log.Error().Err(err).Msg("Database schema is too old: run `booking-svc migrate up`")
 	case d.needed:
-		r.log.Error().Str("dependency", d.name).Str("error", oneLine(err)).Msg("Dependency is missing")
+		r.log.Error().Str("dependency", d.name).Str("error", OneLine(err)).Msg("Dependency is missing")
 	default:
-		r.log.Warn().Str("dependency", d.name).Str("error", oneLine(err)).Msg("Dependency is away, going on without it")
+		r.log.Warn().Str("dependency", d.name).Str("error", OneLine(err)).Msg("Dependency is away, going on without it")
 	}
 }
 

@@ -9,10 +9,10 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/bookingcontrol/booker-booking-svc/internal/app"
+	"github.com/bookingcontrol/booker-booking-svc/internal/devstack"
 )
 
 // Exit codes of the process.
@@ -68,6 +68,7 @@ func usageErrorf(format string, args ...any) error {
 // 2 for a wrong command line. The first SIGINT or SIGTERM asks the command to stop, a second one
 // ends the process at once.
 func Main(args []string, env Env) int {
+	devstack.MaybeSupervise()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	signals := make(chan os.Signal, 2)
@@ -106,15 +107,14 @@ func run(ctx context.Context, args []string, env Env) int {
 // report prints err as one line and answers the exit code.
 func report(env Env, err error) int {
 	var usage *usageError
-	text := strings.Join(strings.Fields(fmt.Sprint(err)), " ") // the driver's errors have several lines
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return exitOK
 	case errors.As(err, &usage):
-		fmt.Fprintf(env.Stderr, "booking-svc: %s; see booking-svc --help\n", text)
+		fmt.Fprintf(env.Stderr, "booking-svc: %s; see booking-svc --help\n", app.OneLine(err))
 		return exitUsage
 	default:
-		fmt.Fprintf(env.Stderr, "booking-svc: %s\n", text)
+		fmt.Fprintf(env.Stderr, "booking-svc: %s\n", app.OneLine(err))
 		return exitFailed
 	}
 }
