@@ -1,0 +1,564 @@
+package booking
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/trace"
+	"go.uber.org/goleak"
+
+	dom "github.com/bookingcontrol/booker-booking-svc/internal/domain/booking"
+	"github.com/bookingcontrol/booker-booking-svc/internal/domain/booking/bookingtest"
+)
+
+// within is long enough for whatever a relay with quickConfig does.
+const within = 10 * time.Second
+
+// quickConfig has the usual leases, so that a slow machine loses none.
+var quickConfig = RelayConfig{
+	Poll:    5 * time.Millisecond,
+	Backoff: 2 * time.Millisecond, MaxBackoff: 20 * time.Millisecond, StatsEvery: 10 * time.Millisecond,
+}
+
+type statsRecorder struct {
+	mu   sync.Mutex
+	last dom.OutboxStats
+}
+
+func (s *statsRecorder) SetOutbox(pending int64, oldest time.Duration, dlq int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last = dom.OutboxStats{Pending: pending, OldestPending: oldest, DLQ: dlq}
+}
+
+func (s *statsRecorder) get() dom.OutboxStats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last
+}
+
+// shortLeases is quickConfig for tests in which leases lapse.
+func shortLeases() RelayConfig {
+	cfg := quickConfig
+	cfg.LeaseTTL = 300 * time.Millisecond
+	return cfg
+}
+
+// newPublisher answers a publisher that knows all topics.
+func newPublisher() *bookingtest.MemoryPublisher {
+	limits := make(map[string]int)
+	for _, topic := range dom.EventTypes() {
+		limits[string(topic)] = 1000
+	}
+	return bookingtest.NewMemoryPublisher(limits)
+}
+
+// startRelay runs a relay until the answered function is called, or the test ends.
+func startRelay(
+	t *testing.T, ctx context.Context, events dom.EventRepository, p dom.EventPublisher, cfg RelayConfig,
+) (*Relay, func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(ctx)
+	r := NewRelay(events, p, &statsRecorder{}, cfg)
+	ended := make(chan error, 1)
+	go func() { ended <- r.Run(ctx) }()
+	var once sync.Once
+	stop := func() {
+		once.Do(func() {
+			cancel()
+			select {
+			case <-ended:
+			case <-time.After(within):
+				t.Error("the relay does not stop")
+			}
+		})
+	}
+	t.Cleanup(stop)
+	return r, stop
+}
+
+// add puts versions of a booking into the outbox, as the life of a booking has them.
+func add(o *bookingtest.MemoryOutbox, booking string, versions int) {
+	types := dom.EventTypes()
+	for v := 1; v <= versions; v++ {
+		o.Add(bookingtest.Message(booking, v, types[(v-1)%len(types)]))
+	}
+}
+
+func countStatus(o *bookingtest.MemoryOutbox, status dom.OutboxStatus) (n int) {
+	for _, r := range o.Rows() {
+		if r.Status == status {
+			n++
+		}
+	}
+	return n
+}
+
+func waitSent(t *testing.T, o *bookingtest.MemoryOutbox, n int) {
+	t.Helper()
+	require.Eventually(t, func() bool { return countStatus(o, dom.OutboxSent) == n }, within, time.Millisecond,
+		"%d events are to be sent", n)
+}
+
+// requireFirstInOrder proves that each version of a booking first came after the one before it.
+func requireFirstInOrder(t *testing.T, got []dom.OutboxMessage, bookings, versions int) {
+	t.Helper()
+	last := make(map[string]int)
+	for _, m := range got {
+		require.LessOrEqual(t, m.BookingVersion, last[m.Key]+1, "booking %s skipped a version", m.Key)
+		last[m.Key] = max(last[m.Key], m.BookingVersion)
+	}
+	require.Len(t, last, bookings)
+	for key, v := range last {
+		require.Equal(t, versions, v, "booking %s", key)
+	}
+}
+
+func TestRelaySendsAllInOrder(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	o, p := bookingtest.NewMemoryOutbox(), newPublisher()
+	for i := range 200 {
+		add(o, "b"+strconv.Itoa(i), 7)
+	}
+	_, stop := startRelay(t, t.Context(), o, p, quickConfig)
+	waitSent(t, o, 1400)
+	stop()
+	requireFirstInOrder(t, p.Published(), 200, 7)
+	require.Len(t, p.Published(), 1400, "undisturbed, each event is sent once")
+	for _, wave := range p.Waves() {
+		seen := make(map[string]bool)
+		for _, m := range wave {
+			require.False(t, seen[m.Key], "two events of a booking on their way at once")
+			seen[m.Key] = true
+		}
+	}
+	require.Empty(t, o.Owners(), "the leases are given back")
+}
+
+func TestRelayPipelines(t *testing.T) {
+	o, p := bookingtest.NewMemoryOutbox(), newPublisher()
+	for i := range 400 {
+		add(o, "b"+strconv.Itoa(i), 1)
+	}
+	startRelay(t, t.Context(), o, p, quickConfig)
+	waitSent(t, o, 400)
+	require.Less(t, len(p.Waves()), 40, "events of many bookings share a wave")
+}
+
+func TestRelayIsWoken(t *testing.T) {
+	o, p := bookingtest.NewMemoryOutbox(), newPublisher()
+	cfg := quickConfig
+	cfg.Poll = time.Hour
+	r, _ := startRelay(t, t.Context(), o, p, cfg)
+	require.Eventually(t, func() bool { return len(o.Owners()) == 1 }, within, time.Millisecond)
+	for i := range 20 {
+		add(o, "b"+strconv.Itoa(i), 1)
+		r.Wake()
+		waitSent(t, o, i+1)
+	}
+}
+
+func TestRelaySharesAndTakesOver(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	o, p := bookingtest.NewMemoryOutbox(), newPublisher()
+	dying := &mortal{EventRepository: o}
+	_, stopDying := startRelay(t, t.Context(), dying, p, shortLeases())
+	_, stop := startRelay(t, t.Context(), o, p, shortLeases())
+	shares := func() (shares []int) {
+		for _, n := range o.Owners() {
+			shares = append(shares, n)
+		}
+		return shares
+	}
+	require.Eventually(t, func() bool {
+		s := shares()
+		return len(s) == 2 && s[0] == dom.Shards/2 && s[1] == dom.Shards/2
+	}, within, time.Millisecond, "two relays share evenly")
+	for i := range 50 {
+		add(o, "b"+strconv.Itoa(i), 3)
+	}
+	waitSent(t, o, 150)
+
+	dying.dead.Store(true)
+	for i := range 50 {
+		add(o, "c"+strconv.Itoa(i), 3)
+	}
+	waitSent(t, o, 300)
+	require.Eventually(t, func() bool {
+		s := shares()
+		return len(s) == 1 && s[0] == dom.Shards
+	}, within, time.Millisecond)
+	stopDying()
+	stop()
+	requireFirstInOrder(t, p.Published(), 100, 3)
+}
+
+// mortal is an outbox that a relay loses touch with, as if its process had died.
+type mortal struct {
+	dom.EventRepository
+	dead atomic.Bool
+}
+
+var errGone = &dom.UnavailableError{Dependency: dom.Postgres, Err: errors.New("gone")}
+
+func (m *mortal) LeaseShards(ctx context.Context, owner string, ttl time.Duration) ([]dom.Lease, error) {
+	if m.dead.Load() {
+		return nil, errGone
+	}
+	return m.EventRepository.LeaseShards(ctx, owner, ttl)
+}
+
+func (m *mortal) GetPendingOutbox(ctx context.Context, shards []int16, n int) ([]dom.OutboxMessage, error) {
+	if m.dead.Load() {
+		return nil, errGone
+	}
+	return m.EventRepository.GetPendingOutbox(ctx, shards, n)
+}
+
+func (m *mortal) MarkSent(ctx context.Context, owner string, leases []dom.Lease, ids []int64) (int, error) {
+	if m.dead.Load() {
+		return 0, errGone
+	}
+	return m.EventRepository.MarkSent(ctx, owner, leases, ids)
+}
+
+func (m *mortal) ReleaseShards(ctx context.Context, owner string) error {
+	if m.dead.Load() {
+		return errGone
+	}
+	return m.EventRepository.ReleaseShards(ctx, owner)
+}
+
+func TestRelayThatLostItsLeaseSendsNothingFurther(t *testing.T) {
+	o, p := bookingtest.NewMemoryOutbox(), newPublisher()
+	add(o, "b", 3)
+	cfg := shortLeases()
+	// The first event is acknowledged only after its lease has lapsed and the shard is another's.
+	stolen := make(chan struct{})
+	repo := &mortal{EventRepository: o}
+	p.Respond(func(dom.OutboxMessage) error {
+		if !repo.dead.Swap(true) {
+			o.Steal("another", time.Hour)
+			time.Sleep(cfg.LeaseTTL)
+			close(stolen)
+		}
+		return nil
+	})
+	// Only the renewal is dead: the pass itself still reaches the database.
+	startRelay(t, t.Context(), &noRenewal{EventRepository: o, dead: &repo.dead}, p, cfg)
+	<-stolen
+	time.Sleep(100 * time.Millisecond)
+	require.Len(t, p.Published(), 1, "the events after it are the new owner's")
+	require.Equal(t, 3, countStatus(o, dom.OutboxPending), "and so is the marking")
+}
+
+type noRenewal struct {
+	dom.EventRepository
+	dead *atomic.Bool
+}
+
+func (n *noRenewal) LeaseShards(ctx context.Context, owner string, ttl time.Duration) ([]dom.Lease, error) {
+	if n.dead.Load() {
+		return nil, errGone
+	}
+	return n.EventRepository.LeaseShards(ctx, owner, ttl)
+}
+
+func TestRelayWaitsForKafka(t *testing.T) {
+	o, p := bookingtest.NewMemoryOutbox(), newPublisher()
+	var out lockedBuffer
+	ctx := zerolog.New(&out).WithContext(t.Context())
+	away := &dom.UnavailableError{Dependency: dom.Kafka, Err: errors.New("connection refused")}
+	p.Respond(func(dom.OutboxMessage) error { return away })
+	for i := range 100 {
+		add(o, "b"+strconv.Itoa(i), 2)
+	}
+	r, _ := startRelay(t, ctx, o, p, quickConfig)
+	woken := time.Now()
+	for time.Since(woken) < 500*time.Millisecond {
+		r.Wake()
+		time.Sleep(100 * time.Microsecond)
+	}
+	require.Less(t, len(p.Waves()), 4*80, "wake-ups do not defeat the backoff of 10 to 20 ms of four workers")
+	for _, row := range o.Rows() {
+		require.Equal(t, dom.OutboxPending, row.Status)
+		require.Zero(t, row.RetryCount, "it is not the event's fault")
+	}
+	require.LessOrEqual(t, bytes.Count(out.bytes(), []byte("Failed to publish event")), 1, "said once in a while")
+
+	p.Respond(nil)
+	waitSent(t, o, 200)
+	requireFirstInOrder(t, p.Published(), 100, 2)
+}
+
+func TestRelayGoesOnPastATopicThatIsAway(t *testing.T) {
+	o, p := bookingtest.NewMemoryOutbox(), newPublisher()
+	away := &dom.UnavailableError{Dependency: dom.Kafka, Err: errors.New("no such topic")}
+	p.Respond(func(m dom.OutboxMessage) error {
+		if m.Topic == "booking.held" {
+			return away
+		}
+		return nil
+	})
+	for i := range 300 {
+		o.Add(bookingtest.Message("held"+strconv.Itoa(i), 1, "booking.held"))
+		o.Add(bookingtest.Message("held"+strconv.Itoa(i), 2, "booking.confirmed"))
+	}
+	for i := range 300 {
+		o.Add(bookingtest.Message("other"+strconv.Itoa(i), 1, "booking.seated"))
+	}
+	startRelay(t, t.Context(), o, p, quickConfig)
+	waitSent(t, o, 300)
+	for _, m := range p.Published() {
+		require.Equal(t, "booking.seated", m.Topic, "a booking's later events wait")
+	}
+	p.Respond(nil)
+	waitSent(t, o, 900)
+}
+
+func TestRelayGivesUpARefusedEvent(t *testing.T) {
+	o, p := bookingtest.NewMemoryOutbox(), newPublisher()
+	var out lockedBuffer
+	ctx := zerolog.New(&out).WithContext(t.Context())
+	cause := fmt.Errorf("%w: too large", dom.ErrRecordRejected)
+	var tries atomic.Int32
+	p.Respond(func(m dom.OutboxMessage) error {
+		if m.Key == "bad" && m.BookingVersion == 2 {
+			tries.Add(1)
+			return cause
+		}
+		return nil
+	})
+	add(o, "bad", 4)
+	cfg := quickConfig
+	cfg.Backoff, cfg.MaxBackoff = 200*time.Millisecond, 400*time.Millisecond
+	r, _ := startRelay(t, ctx, o, p, cfg)
+
+	// Others are not kept up by it.
+	require.Eventually(t, func() bool { return tries.Load() > 0 }, within, time.Millisecond)
+	sent := countStatus(o, dom.OutboxSent)
+	require.Equal(t, 1, sent)
+	for i := range 20 {
+		add(o, "good"+strconv.Itoa(i), 1)
+		r.Wake()
+	}
+	require.Eventually(t, func() bool { return countStatus(o, dom.OutboxSent) == 21 }, within, time.Millisecond)
+	require.Less(t, tries.Load(), int32(4), "the refused one waits between its tries")
+	require.Zero(t, countStatus(o, dom.OutboxDLQ))
+
+	waitSent(t, o, 23)
+	require.Equal(t, 1, countStatus(o, dom.OutboxDLQ))
+	require.EqualValues(t, 4, tries.Load(), "once and three retries")
+	row := o.Rows()[1]
+	require.Equal(t, dom.OutboxDLQ, row.Status)
+	require.Equal(t, 4, row.RetryCount)
+
+	var versions []int
+	for _, m := range p.Published() {
+		if m.Key == "bad" {
+			versions = append(versions, m.BookingVersion)
+		}
+	}
+	require.Equal(t, []int{1, 3, 4}, versions, "the later events go on, in order")
+
+	var errorLines []map[string]any
+	for _, line := range bytes.Split(bytes.TrimSpace(out.bytes()), []byte("\n")) {
+		var entry map[string]any
+		require.NoError(t, json.Unmarshal(line, &entry))
+		if entry["level"] == "error" {
+			errorLines = append(errorLines, entry)
+		}
+	}
+	require.Len(t, errorLines, 1)
+	require.Equal(t, "Failed to publish event", errorLines[0]["message"])
+	require.Equal(t, "bad", errorLines[0]["booking_id"])
+	require.Equal(t, "booking.confirmed", errorLines[0]["topic"])
+	require.EqualValues(t, row.ID, errorLines[0]["id"])
+}
+
+func TestRelaySeesPastManyRefusedEvents(t *testing.T) {
+	o, p := bookingtest.NewMemoryOutbox(), newPublisher()
+	p.Respond(func(m dom.OutboxMessage) error {
+		if m.BookingVersion == 1 {
+			return dom.ErrRecordRejected
+		}
+		return nil
+	})
+	// More refused bookings in one shard than a pass reads of it.
+	for i, n := 0, 0; n < 60; i++ {
+		if id := "bad" + strconv.Itoa(i); dom.Shard(id) == 5 {
+			n++
+			o.Add(bookingtest.Message(id, 1, "booking.held"))
+		}
+	}
+	good := bookingtest.Message("good", 2, "booking.held")
+	good.Shard = 5
+	o.Add(good)
+	cfg := quickConfig
+	cfg.Backoff, cfg.MaxBackoff = time.Hour, time.Hour
+	startRelay(t, t.Context(), o, p, cfg)
+	waitSent(t, o, 1)
+}
+
+func TestRelayWithoutPostgresForAWhile(t *testing.T) {
+	o, p := bookingtest.NewMemoryOutbox(), newPublisher()
+	add(o, "a", 2)
+	cfg := shortLeases()
+	startRelay(t, t.Context(), o, p, cfg)
+	waitSent(t, o, 2)
+	o.Fail(errGone)
+	time.Sleep(2 * cfg.LeaseTTL)
+	o.Fail(nil)
+	add(o, "b", 2)
+	waitSent(t, o, 4)
+}
+
+func TestRelayKeepsInMindWhatItCouldNotMark(t *testing.T) {
+	o, p := bookingtest.NewMemoryOutbox(), newPublisher()
+	add(o, "a", 1)
+	repo := &failingMarks{EventRepository: o}
+	repo.failures.Store(5)
+	startRelay(t, t.Context(), repo, p, quickConfig)
+	waitSent(t, o, 1)
+	require.Len(t, p.Published(), 1, "it is marked later and not sent again")
+}
+
+type failingMarks struct {
+	dom.EventRepository
+	failures atomic.Int32
+}
+
+func (f *failingMarks) MarkSent(ctx context.Context, owner string, leases []dom.Lease, ids []int64) (int, error) {
+	if f.failures.Add(-1) >= 0 {
+		return 0, errGone
+	}
+	return f.EventRepository.MarkSent(ctx, owner, leases, ids)
+}
+
+func TestRelayFlushesWhenStopped(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	o, p := bookingtest.NewMemoryOutbox(), newPublisher()
+	cfg := quickConfig
+	cfg.Poll = time.Hour
+	_, stop := startRelay(t, t.Context(), o, p, cfg)
+	require.Eventually(t, func() bool { return len(o.Owners()) == 1 }, within, time.Millisecond)
+	time.Sleep(50 * time.Millisecond)
+	for i := range 500 {
+		add(o, "b"+strconv.Itoa(i), 3)
+	}
+	require.Less(t, countStatus(o, dom.OutboxSent), 1500)
+	stop()
+	require.Equal(t, 1500, countStatus(o, dom.OutboxSent))
+	require.Empty(t, o.Owners())
+}
+
+func TestRelayStopsInTimeWithoutKafka(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	o := bookingtest.NewMemoryOutbox()
+	add(o, "a", 1)
+	cfg := quickConfig
+	cfg.FlushLimit = 100 * time.Millisecond
+	asked := make(chan struct{}, 100)
+	_, stop := startRelay(t, t.Context(), o, stuck(asked), cfg)
+	<-asked
+	began := time.Now()
+	stop()
+	require.Less(t, time.Since(began), time.Second)
+	require.Equal(t, 1, countStatus(o, dom.OutboxPending))
+	require.Empty(t, o.Owners())
+}
+
+// stuck is a publisher that waits for as long as its caller does.
+type stuck chan struct{}
+
+func (s stuck) Publish(ctx context.Context, messages []dom.OutboxMessage) []error {
+	s <- struct{}{}
+	<-ctx.Done()
+	errs := make([]error, len(messages))
+	for i := range errs {
+		errs[i] = &dom.UnavailableError{Dependency: dom.Kafka, Err: ctx.Err()}
+	}
+	return errs
+}
+
+func TestRelayReportsThatItCouldNotRelease(t *testing.T) {
+	o := bookingtest.NewMemoryOutbox()
+	o.Fail(errGone)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	var away *dom.UnavailableError
+	require.ErrorAs(t, NewRelay(o, newPublisher(), &statsRecorder{}, quickConfig).Run(ctx), &away)
+}
+
+func TestRelayMeasuresAndRemoves(t *testing.T) {
+	o, p := bookingtest.NewMemoryOutbox(), newPublisher()
+	p.Respond(func(m dom.OutboxMessage) error {
+		switch m.Key {
+		case "bad":
+			return dom.ErrRecordRejected
+		case "waits":
+			return &dom.UnavailableError{Dependency: dom.Kafka, Err: errors.New("no leader")}
+		}
+		return nil
+	})
+	o.Add(bookingtest.Message("waits", 1, "booking.no_show"))
+	o.Add(bookingtest.Message("bad", 1, "booking.held"))
+	add(o, "good", 2)
+	cfg := quickConfig
+	cfg.Retention = 50 * time.Millisecond
+	stats := &statsRecorder{}
+	r := NewRelay(o, p, stats, cfg)
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { _ = r.Run(ctx) })
+	defer running.Wait()
+	defer cancel()
+	require.Eventually(t, func() bool {
+		s := stats.get()
+		return len(o.Rows()) == 2 && s.Pending == 1 && s.DLQ == 1 && s.OldestPending > 0
+	}, within, time.Millisecond, "what was sent is removed, what was not stays and is counted")
+}
+
+func TestRelaysOwnStatementsAreNotSampled(t *testing.T) {
+	seen := trace.SpanContextFromContext(untraced(t.Context()))
+	require.True(t, seen.IsValid())
+	require.False(t, seen.IsSampled())
+}
+
+func TestRelayBackoffGrowsToItsLimit(t *testing.T) {
+	r := NewRelay(nil, nil, nil, RelayConfig{})
+	for failures := 1; failures < 100; failures++ {
+		want := min(100*time.Millisecond<<min(failures-1, 10), 2*time.Second)
+		d := r.backoff(failures)
+		require.GreaterOrEqual(t, d, want/2)
+		require.LessOrEqual(t, d, want)
+	}
+}
+
+// lockedBuffer takes a log that is written while the test reads it.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) bytes() []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return bytes.Clone(l.b.Bytes())
+}
