@@ -50,7 +50,7 @@ const (
 func toStatus(err error, traceID string) *status.Status {
 	// Health and reflection answer status themselves. One that lies deeper comes from a neighbour
 	// and says nothing about this call.
-	if s, ok := err.(interface{ GRPCStatus() *status.Status }); ok { //nolint:errorlint // see above
+	if s, ok := err.(interface{ GRPCStatus() *status.Status }); ok {
 		return s.GRPCStatus()
 	}
 

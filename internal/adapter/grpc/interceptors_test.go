@@ -207,7 +207,7 @@ func TestLogHoldsNoPersonalData(t *testing.T) {
 		})
 	}
 	require.Len(t, s.log.calls(t), len(answers))
-	for _, personal := range []string{"Grace", "555", "birthday", "key-42", "Lovelace", "1234567", "window"} {
+	for _, personal := range []string{"Grace", "+1 555 0100", "birthday", "key-42", "Lovelace", "+49 30 1234567", "window"} {
 		require.NotContains(t, s.log.String(), personal)
 	}
 }
