@@ -58,6 +58,11 @@ func (p *Producer) Publish(ctx context.Context, messages []dom.OutboxMessage) []
 			p.m.EventPublished(messages[i].Topic)
 			continue
 		}
+		if errors.Is(err, kerr.UnknownTopicID) {
+			// The topic was deleted and made anew. The client holds on to the old one until it is
+			// told to forget it, and would never send to the topic again.
+			p.client.PurgeTopicsFromProducing(messages[i].Topic)
+		}
 		p.m.PublishFailed(messages[i].Topic)
 		errs[i] = asDomain(err)
 	}

@@ -112,9 +112,7 @@ func TestPublishWithoutBroker(t *testing.T) {
 	for range 2 {
 		began := time.Now()
 		err := p.Publish(context.Background(), messages)[0]
-		var away *dom.UnavailableError
-		require.ErrorAs(t, err, &away)
-		require.Equal(t, dom.Kafka, away.Dependency)
+		requireAway(t, err)
 		require.Less(t, time.Since(began), 3*infra.DeliveryTimeout, "a pass must not hang")
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
@@ -122,6 +120,33 @@ func TestPublishWithoutBroker(t *testing.T) {
 	began := time.Now()
 	require.Error(t, p.Publish(ctx, messages)[0])
 	require.Less(t, time.Since(began), time.Second, "who stops waiting is answered at once")
+}
+
+func TestPublishToATopicThatWasMadeAnew(t *testing.T) {
+	t.Parallel()
+	cluster := newCluster(t, kfake.SeedTopics(1, "booking.held"))
+	reg := prometheus.NewRegistry()
+	p := NewProducer(newClient(t, cluster.ListenAddrs(), reg), metrics.New(reg))
+	messages := []dom.OutboxMessage{bookingtest.Message("a", 1, "booking.held")}
+	require.NoError(t, p.Publish(context.Background(), messages)[0])
+	require.NoError(t, cluster.DeleteTopic("booking.held"))
+	require.NoError(t, cluster.CreateTopic("booking.held", 1, nil))
+	var err error
+	for range 3 {
+		if err = p.Publish(context.Background(), messages)[0]; err == nil {
+			break
+		}
+		requireAway(t, err)
+	}
+	require.NoError(t, err)
+	require.Len(t, receive(t, cluster.ListenAddrs(), 1, "booking.held"), 1)
+}
+
+func requireAway(t *testing.T, err error) {
+	t.Helper()
+	var away *dom.UnavailableError
+	require.ErrorAs(t, err, &away)
+	require.Equal(t, dom.Kafka, away.Dependency)
 }
 
 func TestErrorsOfRecords(t *testing.T) {
@@ -140,9 +165,7 @@ func TestErrorsOfRecords(t *testing.T) {
 		kgo.ErrClientClosed, context.Canceled, errors.New("dial tcp: connection refused"),
 	}
 	for _, err := range others {
-		var away *dom.UnavailableError
-		require.ErrorAs(t, asDomain(err), &away, err)
-		require.Equal(t, dom.Kafka, away.Dependency)
+		requireAway(t, asDomain(err))
 		require.NotErrorIs(t, asDomain(err), dom.ErrRecordRejected)
 	}
 }
