@@ -57,21 +57,22 @@ fetch_kafka() {
 	[[ ! -d $kafka_jars ]] || return 0
 	say "fetching Apache Kafka"
 	mkdir -p "$root/.cache/kafka"
-	local part
+	local part try
 	part=$(mktemp -d "$root/.cache/kafka/part.XXXXXX")
-	# Again after a failure: a registry now and then breaks a connection off.
-	if ! for try in 1 2 3; do
-		mvn -B -q -Dstyle.color=never -f "$root/test/kafka/pom.xml" dependency:copy-dependencies \
-			-DincludeScope=runtime -DoutputDirectory="$part" </dev/null >&2 && break
-		[[ $try -lt 3 ]] || false
-		sleep 3
-	done; then
-		rm -rf "$part"
-		say "could not fetch Apache Kafka"
-		return 1
-	fi
-	# Whoever else fetched it meanwhile has the same.
-	mv -T "$part" "$kafka_jars" 2>/dev/null || rm -rf "$part"
+	for try in 1 2 3; do # A registry now and then breaks a connection off.
+		if mvn -B -q -f "$root/test/kafka/pom.xml" dependency:copy-dependencies \
+			-DincludeScope=runtime -DoutputDirectory="$part/jars" </dev/null >"$part/log" 2>&1; then
+			# Whoever else fetched it meanwhile has the same.
+			mv -T "$part/jars" "$kafka_jars" 2>/dev/null || [[ -d $kafka_jars ]]
+			rm -rf "$part"
+			return 0
+		fi
+		sleep $((try * 2))
+	done
+	cat "$part/log" >&2
+	rm -rf "$part"
+	say "could not fetch Apache Kafka"
+	exit 1
 }
 
 # free_port prints a port that nothing listens on, below the range that Linux gives to outgoing
