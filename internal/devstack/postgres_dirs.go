@@ -132,15 +132,15 @@ func settle(ctx context.Context, home string) error {
 	return errors.Join(stopOrphans(ctx, dataDir(home)), stopOrphans(ctx, newDataDir(home)))
 }
 
-// lock takes the lock of a file, which ends with the process. The file is made when missing.
+// lock takes the lock of a file, which ends with the process. The file is made when missing, open to
+// root and its server's user alike when they share its directory.
 func lock(ctx context.Context, path string, wait time.Duration) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o666) //nolint:gosec // root's and its server's user both lock it
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644) //nolint:gosec // no secret
 	if err != nil {
 		return nil, err
 	}
-	// Root made the file, and its server's user must be able to open it.
-	if os.Geteuid() == 0 {
-		if err := f.Chmod(0o666); err != nil {
+	if strings.HasPrefix(path, rootHome) && os.Geteuid() == 0 {
+		if err := f.Chmod(0o666); err != nil { //nolint:gosec // its directory is closed to others
 			return nil, errors.Join(err, f.Close())
 		}
 	}
