@@ -4,7 +4,6 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -128,7 +127,7 @@ func TestMarkFailedKeepsTheCause(t *testing.T) {
 		Scan(&status, &retries, &kept))
 	require.Equal(t, "dlq", status)
 	require.Equal(t, 4, retries)
-	require.True(t, strings.HasPrefix(kept, "refused: ы"), fmt.Sprintf("%q", kept))
+	require.True(t, strings.HasPrefix(kept, "refused: ы"), "%q", kept)
 	require.LessOrEqual(t, len(kept), 500)
 }
 

@@ -65,7 +65,7 @@ func newPublisher() *bookingtest.MemoryPublisher {
 
 // startRelay runs a relay until the answered function is called, or the test ends.
 func startRelay(
-	t *testing.T, ctx context.Context, events dom.EventRepository, p dom.EventPublisher, cfg RelayConfig,
+	ctx context.Context, t *testing.T, events dom.EventRepository, p dom.EventPublisher, cfg RelayConfig,
 ) (*Relay, func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(ctx)
@@ -77,7 +77,10 @@ func startRelay(
 		once.Do(func() {
 			cancel()
 			select {
-			case <-ended:
+			case err := <-ended:
+				if err != nil && !errors.Is(err, errGone) {
+					t.Error(err)
+				}
 			case <-time.After(within):
 				t.Error("the relay does not stop")
 			}
@@ -130,7 +133,7 @@ func TestRelaySendsAllInOrder(t *testing.T) {
 	for i := range 200 {
 		add(o, "b"+strconv.Itoa(i), 7)
 	}
-	_, stop := startRelay(t, t.Context(), o, p, quickConfig)
+	_, stop := startRelay(t.Context(), t, o, p, quickConfig)
 	waitSent(t, o, 1400)
 	stop()
 	requireFirstInOrder(t, p.Published(), 200, 7)
@@ -150,7 +153,7 @@ func TestRelayPipelines(t *testing.T) {
 	for i := range 400 {
 		add(o, "b"+strconv.Itoa(i), 1)
 	}
-	startRelay(t, t.Context(), o, p, quickConfig)
+	startRelay(t.Context(), t, o, p, quickConfig)
 	waitSent(t, o, 400)
 	require.Less(t, len(p.Waves()), 40, "events of many bookings share a wave")
 }
@@ -159,7 +162,7 @@ func TestRelayIsWoken(t *testing.T) {
 	o, p := bookingtest.NewMemoryOutbox(), newPublisher()
 	cfg := quickConfig
 	cfg.Poll = time.Hour
-	r, _ := startRelay(t, t.Context(), o, p, cfg)
+	r, _ := startRelay(t.Context(), t, o, p, cfg)
 	require.Eventually(t, func() bool { return len(o.Owners()) == 1 }, within, time.Millisecond)
 	for i := range 20 {
 		add(o, "b"+strconv.Itoa(i), 1)
@@ -172,8 +175,8 @@ func TestRelaySharesAndTakesOver(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	o, p := bookingtest.NewMemoryOutbox(), newPublisher()
 	dying := &mortal{EventRepository: o}
-	_, stopDying := startRelay(t, t.Context(), dying, p, shortLeases())
-	_, stop := startRelay(t, t.Context(), o, p, shortLeases())
+	_, stopDying := startRelay(t.Context(), t, dying, p, shortLeases())
+	_, stop := startRelay(t.Context(), t, o, p, shortLeases())
 	shares := func() (shares []int) {
 		for _, n := range o.Owners() {
 			shares = append(shares, n)
@@ -255,7 +258,7 @@ func TestRelayThatLostItsLeaseSendsNothingFurther(t *testing.T) {
 		return nil
 	})
 	// Only the renewal is dead: the pass itself still reaches the database.
-	startRelay(t, t.Context(), &noRenewal{EventRepository: o, dead: &repo.dead}, p, cfg)
+	startRelay(t.Context(), t, &noRenewal{EventRepository: o, dead: &repo.dead}, p, cfg)
 	<-stolen
 	time.Sleep(100 * time.Millisecond)
 	require.Len(t, p.Published(), 1, "the events after it are the new owner's")
@@ -283,13 +286,17 @@ func TestRelayWaitsForKafka(t *testing.T) {
 	for i := range 100 {
 		add(o, "b"+strconv.Itoa(i), 2)
 	}
-	r, _ := startRelay(t, ctx, o, p, quickConfig)
-	woken := time.Now()
-	for time.Since(woken) < 500*time.Millisecond {
+	cfg := quickConfig
+	cfg.MaxBackoff = 200 * time.Millisecond
+	reads := &countedReads{EventRepository: o}
+	r, _ := startRelay(ctx, t, reads, p, cfg)
+	for began := time.Now(); time.Since(began) < 500*time.Millisecond; {
 		r.Wake()
 		time.Sleep(100 * time.Microsecond)
 	}
-	require.Less(t, len(p.Waves()), 4*80, "wake-ups do not defeat the backoff of 10 to 20 ms of four workers")
+	// Four workers, each waiting 1 to 2 ms, 2 to 4, …, up to 100 to 200.
+	require.Less(t, len(p.Waves()), 4*14, "wake-ups do not defeat the backoff")
+	require.Less(t, int(reads.n.Load()), 4*20, "nor is the database read in vain meanwhile")
 	for _, row := range o.Rows() {
 		require.Equal(t, dom.OutboxPending, row.Status)
 		require.Zero(t, row.RetryCount, "it is not the event's fault")
@@ -299,6 +306,16 @@ func TestRelayWaitsForKafka(t *testing.T) {
 	p.Respond(nil)
 	waitSent(t, o, 200)
 	requireFirstInOrder(t, p.Published(), 100, 2)
+}
+
+type countedReads struct {
+	dom.EventRepository
+	n atomic.Int32
+}
+
+func (c *countedReads) GetPendingOutbox(ctx context.Context, shards []int16, n int) ([]dom.OutboxMessage, error) {
+	c.n.Add(1)
+	return c.EventRepository.GetPendingOutbox(ctx, shards, n)
 }
 
 func TestRelayGoesOnPastATopicThatIsAway(t *testing.T) {
@@ -317,7 +334,7 @@ func TestRelayGoesOnPastATopicThatIsAway(t *testing.T) {
 	for i := range 300 {
 		o.Add(bookingtest.Message("other"+strconv.Itoa(i), 1, "booking.seated"))
 	}
-	startRelay(t, t.Context(), o, p, quickConfig)
+	startRelay(t.Context(), t, o, p, quickConfig)
 	waitSent(t, o, 300)
 	for _, m := range p.Published() {
 		require.Equal(t, "booking.seated", m.Topic, "a booking's later events wait")
@@ -342,7 +359,7 @@ func TestRelayGivesUpARefusedEvent(t *testing.T) {
 	add(o, "bad", 4)
 	cfg := quickConfig
 	cfg.Backoff, cfg.MaxBackoff = 200*time.Millisecond, 400*time.Millisecond
-	r, _ := startRelay(t, ctx, o, p, cfg)
+	r, _ := startRelay(ctx, t, o, p, cfg)
 
 	// Others are not kept up by it.
 	require.Eventually(t, func() bool { return tries.Load() > 0 }, within, time.Millisecond)
@@ -406,7 +423,7 @@ func TestRelaySeesPastManyRefusedEvents(t *testing.T) {
 	o.Add(good)
 	cfg := quickConfig
 	cfg.Backoff, cfg.MaxBackoff = time.Hour, time.Hour
-	startRelay(t, t.Context(), o, p, cfg)
+	startRelay(t.Context(), t, o, p, cfg)
 	waitSent(t, o, 1)
 }
 
@@ -414,7 +431,7 @@ func TestRelayWithoutPostgresForAWhile(t *testing.T) {
 	o, p := bookingtest.NewMemoryOutbox(), newPublisher()
 	add(o, "a", 2)
 	cfg := shortLeases()
-	startRelay(t, t.Context(), o, p, cfg)
+	startRelay(t.Context(), t, o, p, cfg)
 	waitSent(t, o, 2)
 	o.Fail(errGone)
 	time.Sleep(2 * cfg.LeaseTTL)
@@ -428,7 +445,7 @@ func TestRelayKeepsInMindWhatItCouldNotMark(t *testing.T) {
 	add(o, "a", 1)
 	repo := &failingMarks{EventRepository: o}
 	repo.failures.Store(5)
-	startRelay(t, t.Context(), repo, p, quickConfig)
+	startRelay(t.Context(), t, repo, p, quickConfig)
 	waitSent(t, o, 1)
 	require.Len(t, p.Published(), 1, "it is marked later and not sent again")
 }
@@ -450,7 +467,7 @@ func TestRelayFlushesWhenStopped(t *testing.T) {
 	o, p := bookingtest.NewMemoryOutbox(), newPublisher()
 	cfg := quickConfig
 	cfg.Poll = time.Hour
-	_, stop := startRelay(t, t.Context(), o, p, cfg)
+	_, stop := startRelay(t.Context(), t, o, p, cfg)
 	require.Eventually(t, func() bool { return len(o.Owners()) == 1 }, within, time.Millisecond)
 	time.Sleep(50 * time.Millisecond)
 	for i := range 500 {
@@ -469,7 +486,7 @@ func TestRelayStopsInTimeWithoutKafka(t *testing.T) {
 	cfg := quickConfig
 	cfg.FlushLimit = 100 * time.Millisecond
 	asked := make(chan struct{}, 100)
-	_, stop := startRelay(t, t.Context(), o, stuck(asked), cfg)
+	_, stop := startRelay(t.Context(), t, o, stuck(asked), cfg)
 	<-asked
 	began := time.Now()
 	stop()
