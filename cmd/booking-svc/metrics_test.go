@@ -32,6 +32,7 @@ func TestMetricsServer(t *testing.T) {
 	require.Equal(t, "here", string(body))
 
 	require.NoError(t, stop(t.Context()))
-	_, err = http.Get(url)
-	require.Error(t, err, "stopped")
+	listener, err := net.Listen("tcp", ":"+strconv.Itoa(port))
+	require.NoError(t, err, "the port is free again")
+	require.NoError(t, listener.Close())
 }

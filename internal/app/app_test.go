@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,6 +19,24 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// safeBuffer is a buffer that a running service may log into.
+type safeBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *safeBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *safeBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
 
 // freePort answers a port that was free a moment ago.
 func freePort(t *testing.T) int {
@@ -52,7 +71,7 @@ func operators(port int, handler http.Handler) (func(context.Context) error, err
 }
 
 func TestWithoutPostgresTheStartFails(t *testing.T) {
-	var log bytes.Buffer
+	var log safeBuffer
 	ready := func() { t.Error("ready without PostgreSQL") }
 	start := time.Now()
 	err := Serve(t.Context(), settings(t, "STARTUP_TIMEOUT=1s"), zerolog.New(&log), operators, ready)

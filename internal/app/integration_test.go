@@ -3,13 +3,11 @@
 package app
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -29,24 +27,6 @@ import (
 	commonpb "github.com/bookingcontrol/booker-booking-svc/proto/common"
 	venuepb "github.com/bookingcontrol/booker-booking-svc/proto/venue"
 )
-
-// safeBuffer is a buffer that a running service may log into.
-type safeBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *safeBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *safeBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
 
 // instance is a service that runs in the test's process, on real servers.
 type instance struct {

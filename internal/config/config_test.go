@@ -127,7 +127,7 @@ func TestPasswordsAreNeverPrinted(t *testing.T) {
 	logger := zerolog.New(&logged)
 	logger.Info().Interface("cfg", cfg).Send()
 	for _, printed := range []string{
-		fmt.Sprintf("%v", cfg), fmt.Sprintf("%+v", *cfg), fmt.Sprintf("%#v", cfg), fmt.Sprintf("%s", cfg.RedisPassword),
+		fmt.Sprintf("%v", cfg), fmt.Sprintf("%+v", *cfg), fmt.Sprintf("%#v", cfg), fmt.Sprint(cfg.RedisPassword),
 		fmt.Sprintf("%q", cfg.RedisPassword), fmt.Sprintf("%x", cfg.RedisPassword), string(asJSON), logged.String(),
 	} {
 		require.NotContains(t, printed, password)

@@ -81,7 +81,7 @@ func NewPool(ctx context.Context, o Options) (*pgxpool.Pool, error) {
 	}
 	// The statements are constants of this program. Their parameters are customers' data and stay
 	// out of the spans.
-	cfg.ConnConfig.Tracer = otelpgx.NewTracer(otelpgx.WithTrimSQLInSpanName())
+	cfg.ConnConfig.Tracer = otelpgx.NewTracer()
 	if o.MaxConns > 0 {
 		cfg.MaxConns = int32(o.MaxConns)
 	}
