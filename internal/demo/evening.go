@@ -155,7 +155,7 @@ func (e *evening) refuse(ctx context.Context, first, other, large *party) {
 		_, err := e.client.CreateBooking(ctx, twice)
 		e.refused("booking "+table+" a second time, at 20:15", err, codes.AlreadyExists, "SLOT_TAKEN")
 	}
-	e.available(ctx, "20:15", map[string]bool{other.table: false, large.table: false, large.joined: false, "table-12": true})
+	e.available(ctx, "19:00", map[string]bool{other.table: false, large.table: false, large.joined: false, "table-12": true})
 	if first.id == "" {
 		return
 	}
