@@ -51,7 +51,7 @@ func servicePort(environ []string) (int, error) {
 			only = append(only, entry)
 		}
 	}
-	// A METRICS_PORT that cannot be the same as any PORT but its own.
+	// METRICS_PORT must differ from PORT, and is of no interest here.
 	cfg, err := config.Load(append(only, "METRICS_PORT="+strconv.Itoa(1)))
 	if err != nil {
 		return 0, err

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"sync"
 	"time"
 
@@ -44,13 +43,13 @@ type Options struct {
 	Out io.Writer
 }
 
-// DifferencesError lists what was not as it should be.
+// DifferencesError says that something was not as it should be. The story lists what.
 type DifferencesError struct {
 	Differences []string
 }
 
 func (e *DifferencesError) Error() string {
-	return fmt.Sprintf("%d differences:\n  - %s", len(e.Differences), strings.Join(e.Differences, "\n  - "))
+	return fmt.Sprintf("differences from what should be: %d, listed above", len(e.Differences))
 }
 
 // Run plays a Saturday evening on the first Saturday on which the demo venue has no bookings, so
@@ -154,9 +153,14 @@ func (e *evening) differ(format string, args ...any) {
 	e.say("  DIFFERS: %s", text)
 }
 
+// differences lists what was noted, once more at the end, where it is found.
 func (e *evening) differences() error {
 	if len(e.differs) == 0 {
 		return nil
+	}
+	e.say("\nNot as it should be:")
+	for _, d := range e.differs {
+		e.say("  - %s", d)
 	}
 	return &DifferencesError{e.differs}
 }

@@ -71,7 +71,7 @@ func (e *evening) play(ctx context.Context) error {
 	e.sit(ctx, "19:00", second, second[6])
 	e.say("\nThe second sitting ends.")
 	e.moveAll(ctx, "finished", without(second, second[6])...)
-	e.sit(ctx, "21:00", late, late[5])
+	e.sit(ctx, "21:30", late, late[5])
 
 	e.say("\nTwo tables leave early, and guests from the street sit down at them.")
 	e.moveAll(ctx, "finished", late[0], late[8])
@@ -151,9 +151,9 @@ func (e *evening) refuse(ctx context.Context, first, other, large *party) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	for _, table := range []string{other.table, large.table, large.joined} {
-		twice := e.request(&party{name: "Late Comer", size: 2, table: table, start: "20:15", key: "demo-twice-" + e.date + table})
+		twice := e.request(&party{name: "Late Comer", size: 2, table: table, start: "19:15", key: "demo-twice-" + e.date + table})
 		_, err := e.client.CreateBooking(ctx, twice)
-		e.refused("booking "+table+" a second time, at 20:15", err, codes.AlreadyExists, "SLOT_TAKEN")
+		e.refused("booking "+table+" a second time, at 19:15", err, codes.AlreadyExists, "SLOT_TAKEN")
 	}
 	e.available(ctx, "19:00", map[string]bool{other.table: false, large.table: false, large.joined: false, "table-12": true})
 	if first.id == "" {

@@ -81,7 +81,7 @@ func (w *watcher) read(ctx context.Context, s *story) {
 		w.client.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
 			e := parseEvent(r)
 			if w.add(string(r.Key), e) {
-				s.say("    %-17s v%d  %-8s %s  %d guests", e.topic, e.version, e.told.GetTable().GetTableId(),
+				s.say("    %-17s v%d  %-8s %s  party of %d", e.topic, e.version, e.told.GetTable().GetTableId(),
 					e.told.GetSlot().GetStartTime(), e.told.GetPartySize())
 			}
 		})

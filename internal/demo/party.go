@@ -40,7 +40,7 @@ func (p *party) String() string {
 	if p.joined != "" {
 		tables += " with " + p.joined
 	}
-	return fmt.Sprintf("%s, %d guests, %s at %s", p.name, p.size, tables, p.start)
+	return fmt.Sprintf("%s, party of %d, %s at %s", p.name, p.size, tables, p.start)
 }
 
 func (p *party) become(status string) {
