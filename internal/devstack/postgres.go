@@ -102,7 +102,7 @@ func (p *Postgres) launch(ctx context.Context, order supervisorOrder, owner *own
 	}
 	// Not CommandContext: the server outlives the start's context and is stopped by Stop.
 	p.cmd = exec.Command(exe, superviseArg) //nolint:gosec,noctx // this very program
-	p.cmd.Args[0] = os.Args[0] // as a list of processes shows it
+	p.cmd.Args[0] = os.Args[0]              // as a list of processes shows it
 	p.cmd.Dir = order.Home
 	p.cmd.Env = append(os.Environ(), "HOME="+order.Home, "TMPDIR="+filepath.Join(order.Home, "tmp"))
 	p.cmd.Stderr = os.Stderr
