@@ -70,7 +70,7 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return fmt.Errorf("reach PostgreSQL: %w", err)
 	}
-	defer db.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is open on it
+	defer func() { _ = db.Close(context.WithoutCancel(ctx)) }() // nothing is open on it
 
 	s := &story{out: o.Out}
 	w, err := watchEvents(ctx, o.KafkaBroker, s)

@@ -27,7 +27,7 @@ type guests struct {
 
 // at makes a party that fits a table, by its number.
 func (g *guests) at(table int, start string, minutes int32) *party {
-	seats := int32(g.e.place.Tables[table-1].Capacity) //nolint:gosec // a few guests
+	seats := int32(g.e.place.Tables[table-1].Capacity)
 	size := seats - g.random.Int32N(seats/2+1)
 	p := &party{
 		name: names[g.n%len(names)], size: size, start: start, minutes: minutes,
@@ -39,7 +39,7 @@ func (g *guests) at(table int, start string, minutes int32) *party {
 
 // play is the evening: three sittings, with all that comes between.
 func (e *evening) play(ctx context.Context) error {
-	g := &guests{random: rand.New(rand.NewPCG(1, 2)), e: e} //nolint:gosec // the same each time
+	g := &guests{random: rand.New(rand.NewPCG(1, 2)), e: e}
 	early, second, late := e.bookSittings(ctx, g)
 	if len(e.parties) == 0 {
 		return nil // it has been told why; there is nothing to go on with

@@ -48,7 +48,7 @@ func openData(ctx context.Context, dir string, reset bool) (*Data, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // a clone is open to be read
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
 	marker := filepath.Join(dir, markerName)
@@ -60,7 +60,7 @@ func openData(ctx context.Context, dir string, reset bool) (*Data, error) {
 		if len(entries) > 0 {
 			return nil, errors.New("has something in it that is not of booking-svc dev; choose another with --data")
 		}
-		if err := os.WriteFile(marker, []byte(markerText), 0o644); err != nil { //nolint:gosec // no secret
+		if err := os.WriteFile(marker, []byte(markerText), 0o644); err != nil {
 			return nil, err
 		}
 	}
@@ -99,7 +99,7 @@ func (d *Data) tidy(ctx context.Context, reset bool) error {
 	if filepath.Dir(home) == d.Dir {
 		return nil
 	}
-	return os.WriteFile(filepath.Join(d.Dir, pointerName), []byte(home+"\n"), 0o644) //nolint:gosec // no secret
+	return os.WriteFile(filepath.Join(d.Dir, pointerName), []byte(home+"\n"), 0o644)
 }
 
 // empty removes all data, PostgreSQL's elsewhere too.

@@ -78,6 +78,9 @@ func StartPostgres(ctx context.Context, o PostgresOptions) (*Postgres, error) {
 	if err := settle(ctx, home); err != nil {
 		return nil, fmt.Errorf("start PostgreSQL: %w", err)
 	}
+	if err := give(home, owner); err != nil {
+		return nil, fmt.Errorf("start PostgreSQL: %w", err)
+	}
 	if o.Port == 0 {
 		if o.Port, err = freePort(); err != nil {
 			return nil, fmt.Errorf("start PostgreSQL: %w", err)
@@ -101,7 +104,7 @@ func (p *Postgres) launch(ctx context.Context, order supervisorOrder, owner *own
 		return err
 	}
 	// Not CommandContext: the server outlives the start's context and is stopped by Stop.
-	p.cmd = exec.Command(exe, superviseArg) //nolint:gosec,noctx // this very program
+	p.cmd = exec.Command(exe, superviseArg) //nolint:noctx // this very program
 	p.cmd.Args[0] = os.Args[0]              // as a list of processes shows it
 	p.cmd.Dir = order.Home
 	p.cmd.Env = append(os.Environ(), "HOME="+order.Home, "TMPDIR="+filepath.Join(order.Home, "tmp"))

@@ -58,7 +58,7 @@ func (o *owner) credential() *syscall.Credential {
 	if o == nil {
 		return nil
 	}
-	return &syscall.Credential{Uid: uint32(o.uid), Gid: uint32(o.gid)} //nolint:gosec // ids of the system
+	return &syscall.Credential{Uid: uint32(o.uid), Gid: uint32(o.gid)}
 }
 
 // PostgresHome answers where StartPostgres keeps the data of a directory: in the directory itself,
@@ -88,12 +88,12 @@ func makePostgresDirs(dir string, owner *owner) (home, cache string, err error) 
 		return "", "", err
 	}
 	if owner != nil {
-		cache = filepath.Join(rootHome, "cache")
+		cache = filepath.Join(rootHome, "cache-"+strconv.Itoa(owner.uid))
 		// Root's umask may close what its server's user has to pass through.
 		if err := os.MkdirAll(rootHome, 0o755); err != nil {
 			return "", "", err
 		}
-		if err := os.Chmod(rootHome, 0o755); err != nil { //nolint:gosec // to be passed through
+		if err := os.Chmod(rootHome, 0o755); err != nil {
 			return "", "", err
 		}
 	} else if base, err := os.UserCacheDir(); err == nil {
@@ -101,7 +101,10 @@ func makePostgresDirs(dir string, owner *owner) (home, cache string, err error) 
 	} else {
 		cache = filepath.Join(home, "cache")
 	}
-	for _, d := range []string{home, cache, filepath.Join(home, "tmp")} {
+	for _, d := range []string{cache, home, filepath.Join(home, "tmp")} {
+		if exists(d) {
+			continue
+		}
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return "", "", err
 		}
@@ -113,6 +116,28 @@ func makePostgresDirs(dir string, owner *owner) (home, cache string, err error) 
 		}
 	}
 	return home, cache, nil
+}
+
+// give makes a home the owner's, with all that is in it. It was another's when root started servers
+// before there was a user postgres.
+func give(home string, owner *owner) error {
+	info, err := os.Stat(home)
+	if err != nil {
+		return err
+	}
+	if owner == nil || info.Sys().(*syscall.Stat_t).Uid == uint32(owner.uid) {
+		return nil
+	}
+	err = filepath.WalkDir(home, func(path string, _ os.DirEntry, err error) error {
+		if err != nil || path == home {
+			return err
+		}
+		return os.Lchown(path, owner.uid, owner.gid)
+	})
+	if err != nil {
+		return err
+	}
+	return os.Lchown(home, owner.uid, owner.gid) // last, as it says that all is done
 }
 
 // dataDir is PostgreSQL's own directory in a home.
@@ -135,17 +160,17 @@ func settle(ctx context.Context, home string) error {
 // lock takes the lock of a file, which ends with the process. The file is made when missing, open to
 // root and its server's user alike when they share its directory.
 func lock(ctx context.Context, path string, wait time.Duration) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644) //nolint:gosec // no secret
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, err
 	}
 	if strings.HasPrefix(path, rootHome) && os.Geteuid() == 0 {
-		if err := f.Chmod(0o666); err != nil { //nolint:gosec // its directory is closed to others
+		if err := f.Chmod(0o666); err != nil {
 			return nil, errors.Join(err, f.Close())
 		}
 	}
 	for end := time.Now().Add(wait); ; {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) //nolint:gosec // a descriptor
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err == nil {
 			return func() { _ = f.Close() }, nil
 		}

@@ -13,7 +13,7 @@ import (
 // User, password and database of the stack's PostgreSQL, which only this machine reaches.
 const (
 	PostgresUser     = "booking_user"
-	PostgresPassword = "booking_pass" //nolint:gosec // of a server on the loopback interface
+	PostgresPassword = "booking_pass"
 	PostgresDatabase = "booking"
 )
 

@@ -123,10 +123,11 @@ func (s *supervisor) prepare(ctx context.Context) error {
 	defer unlock()
 	into := binaries
 	if !exists(binaries) {
-		into = binaries + ".new"
-		if err := os.RemoveAll(into); err != nil {
+		half := filepath.Join(s.order.Cache, "new")
+		if err := os.RemoveAll(half); err != nil {
 			return err
 		}
+		into = filepath.Join(half, filepath.Base(binaries))
 	}
 	fresh := newDataDir(s.order.Home)
 	for attempt := 1; ; attempt++ {
@@ -170,7 +171,7 @@ func (s *supervisor) make(binaries, data string) error {
 	scratch := filepath.Join(s.order.Home, "tmp", "make")
 	defer os.RemoveAll(scratch) //nolint:errcheck // emptied by the next start, if not now
 	pg := embeddedpostgres.NewDatabase(embeddedpostgres.DefaultConfig().
-		Version(postgresVersion).Port(uint32(port)). //nolint:gosec // a port
+		Version(postgresVersion).Port(uint32(port)).
 		Username(s.order.User).Password(s.order.Password).Database(s.order.Database).
 		Locale("C").Encoding("UTF8").
 		CachePath(scratch + ".archive").RuntimePath(scratch).BinariesPath(binaries).DataPath(data).
@@ -202,7 +203,7 @@ func (s *supervisor) serve(ctx context.Context) error {
 		args = append(args, "-c", name+"="+value)
 	}
 	// Not CommandContext, which would kill it.
-	cmd := exec.Command(filepath.Join(s.binaries(), "bin", "postgres"), args...) //nolint:gosec,noctx // fetched above
+	cmd := exec.Command(filepath.Join(s.binaries(), "bin", "postgres"), args...) //nolint:noctx // fetched above
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	dieWithParent(cmd.SysProcAttr, syscall.SIGINT)
@@ -265,7 +266,7 @@ func stopServer(cmd *exec.Cmd, gone <-chan error) error {
 	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGQUIT, syscall.SIGKILL} {
 		_ = cmd.Process.Signal(signal) // it may be gone already
 		select {
-		case <-gone:
+		case <-gone: //nolint:errcheck // how it ended is known: it was told to
 			return nil
 		case <-time.After(stopWait / 2):
 		}

@@ -226,7 +226,7 @@ func (v *Venue) ListTables(_ context.Context, req *venuepb.ListTablesRequest) (*
 	if limit := int(req.GetLimit()); limit > 0 {
 		tables = tables[:min(limit, len(tables))]
 	}
-	return &venuepb.ListTablesResponse{Tables: tables, Total: int32(total)}, nil //nolint:gosec // a few tables
+	return &venuepb.ListTablesResponse{Tables: tables, Total: int32(total)}, nil
 }
 
 // GetTableLayout answers the tables of a room.
@@ -260,7 +260,7 @@ func (v *Venue) GetOpeningHours(_ context.Context, req *venuepb.GetOpeningHoursR
 	if p := v.place(req.GetVenueId()); p != nil {
 		for _, h := range p.Hours {
 			hours.Days = append(hours.Days, &venuepb.DayHours{
-				Weekday: int32(h.Weekday), OpenTime: h.Open, CloseTime: h.Close, //nolint:gosec // 0 to 6
+				Weekday: int32(h.Weekday), OpenTime: h.Open, CloseTime: h.Close,
 			})
 		}
 	}

@@ -166,7 +166,7 @@ func (p *Place) ref(t Table) *commonpb.TableRef {
 
 func (t Table) message(since time.Time) *venuepb.Table {
 	return &venuepb.Table{
-		Id: t.ID, RoomId: t.RoomID, Name: t.Name, Capacity: int32(t.Capacity), //nolint:gosec // a few guests
+		Id: t.ID, RoomId: t.RoomID, Name: t.Name, Capacity: int32(t.Capacity),
 		CanMerge: t.CanMerge, Zone: t.RoomID, CreatedAt: since.Unix(), UpdatedAt: since.Unix(),
 	}
 }

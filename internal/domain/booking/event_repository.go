@@ -21,11 +21,11 @@ func Shard(bookingID string) int16 {
 type OutboxStatus string
 
 const (
-	// OutboxPending: waits to be sent.
+	// OutboxPending is an event that waits to be sent.
 	OutboxPending OutboxStatus = "pending"
-	// OutboxSent: acknowledged by Kafka.
+	// OutboxSent is one that was acknowledged by Kafka.
 	OutboxSent OutboxStatus = "sent"
-	// OutboxDLQ: given up after its own fault, waits for an operator.
+	// OutboxDLQ is one that was given up after its own fault and waits for an operator.
 	OutboxDLQ OutboxStatus = "dlq"
 )
 
