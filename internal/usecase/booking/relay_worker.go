@@ -65,7 +65,7 @@ type progress struct {
 }
 
 // run makes passes until ctx is done. Once stopping is closed it ends with the first pass that has
-// nothing more to send.
+// nothing more to send; a Kafka that does not take events just then is tried again until ctx is done.
 func (w *worker) run(ctx context.Context, stopping <-chan struct{}) {
 	failures := 0
 	for {
@@ -79,6 +79,8 @@ func (w *worker) run(ctx context.Context, stopping <-chan struct{}) {
 		switch {
 		case ctx.Err() != nil:
 			return
+		case last && err == nil && p.away:
+			w.pause(ctx, nil, w.nextTry())
 		case last && (err != nil || p.sent == 0 || !p.full):
 			return
 		case err != nil:
