@@ -291,6 +291,23 @@ func TestRelayFlushesWhenStopped(t *testing.T) {
 	require.Empty(t, o.Owners())
 }
 
+// A stop that meets a Kafka which does not take events just then, as while topics are being made.
+func TestRelayFlushesWhenKafkaComesBackDuringTheStop(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	o, p := bookingtest.NewMemoryOutbox(), newPublisher()
+	tried := make(chan struct{}, 1000)
+	p.Respond(func(dom.OutboxMessage) error {
+		tried <- struct{}{}
+		return &dom.UnavailableError{Dependency: dom.Kafka, Err: errors.New("unknown topic")}
+	})
+	add(o, "a", 1)
+	_, stop := startRelay(t.Context(), t, o, p, quickConfig)
+	<-tried
+	time.AfterFunc(100*time.Millisecond, func() { p.Respond(nil) })
+	stop()
+	require.Equal(t, 1, countStatus(o, dom.OutboxSent))
+}
+
 func TestRelayStopsInTimeWithoutKafka(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	o := bookingtest.NewMemoryOutbox()
