@@ -77,14 +77,16 @@ type Relay struct {
 	cfg       RelayConfig
 	owner     string
 	leases    leaseTable
-	workers   []*worker
-	quiet     throttle
+	// asked is closed when leases were asked for once, with or without success.
+	asked   chan struct{}
+	workers []*worker
+	quiet   throttle
 }
 
 // NewRelay answers a relay between its ports. It does nothing before Run.
 func NewRelay(events dom.EventRepository, publisher dom.EventPublisher, m RelayMetrics, cfg RelayConfig) *Relay {
 	cfg.setDefaults()
-	r := &Relay{events: events, publisher: publisher, metrics: m, cfg: cfg, owner: dom.NewID()}
+	r := &Relay{events: events, publisher: publisher, metrics: m, cfg: cfg, owner: dom.NewID(), asked: make(chan struct{})}
 	for i := range cfg.Workers {
 		r.workers = append(r.workers, newWorker(r, i))
 	}
@@ -149,11 +151,10 @@ func untraced(ctx context.Context) context.Context {
 
 // keepLeases renews the leases until ctx is done.
 func (r *Relay) keepLeases(ctx context.Context) {
-	for {
+	r.renewLeases(ctx)
+	close(r.asked)
+	for sleep(ctx, r.cfg.LeaseTTL/3) {
 		r.renewLeases(ctx)
-		if !sleep(ctx, r.cfg.LeaseTTL/3) {
-			return
-		}
 	}
 }
 

@@ -291,6 +291,23 @@ func TestRelayFlushesWhenStopped(t *testing.T) {
 	require.Empty(t, o.Owners())
 }
 
+// slowLeases is an outbox whose leases take a while.
+type slowLeases struct{ *bookingtest.MemoryOutbox }
+
+func (s slowLeases) LeaseShards(ctx context.Context, owner string, ttl time.Duration) ([]dom.Lease, error) {
+	time.Sleep(50 * time.Millisecond)
+	return s.MemoryOutbox.LeaseShards(ctx, owner, ttl)
+}
+
+func TestRelayFlushesWhenStoppedBeforeItHasItsShards(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	o, p := bookingtest.NewMemoryOutbox(), newPublisher()
+	add(o, "a", 2)
+	_, stop := startRelay(t.Context(), t, slowLeases{o}, p, quickConfig)
+	stop()
+	require.Equal(t, 2, countStatus(o, dom.OutboxSent))
+}
+
 // A stop that meets a Kafka which does not take events just then, as while topics are being made.
 func TestRelayFlushesWhenKafkaComesBackDuringTheStop(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())

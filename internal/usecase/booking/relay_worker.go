@@ -67,6 +67,12 @@ type progress struct {
 // run makes passes until ctx is done. Once stopping is closed it ends with the first pass that has
 // nothing more to send; a Kafka that does not take events just then is tried again until ctx is done.
 func (w *worker) run(ctx context.Context, stopping <-chan struct{}) {
+	// A relay that is stopped soon after its start must not end before it knows its shards.
+	select {
+	case <-w.r.asked:
+	case <-ctx.Done():
+		return
+	}
 	failures := 0
 	for {
 		// Looked at before the pass: what was committed before the stop is still seen by it.
