@@ -199,7 +199,7 @@ func TestStopInGoodOrder(t *testing.T) {
 	defer pool.Close()
 	var outbox string
 	require.NoError(t, pool.QueryRow(t.Context(), "SELECT status FROM outbox WHERE key = $1", got.booking.Id).Scan(&outbox))
-	require.Equal(t, "sent", outbox)
+	require.Equal(t, "sent", outbox, i.log.String())
 }
 
 // Two services in one process, as in `booking-svc dev` and in tests, do not get in each other's way.

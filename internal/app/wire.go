@@ -130,17 +130,20 @@ func (s *service) checkSchema(ctx context.Context) error {
 
 // startWorkers starts what works beside the calls. Each of them ends soon after ctx is done.
 func (s *service) startWorkers(ctx context.Context, wg *sync.WaitGroup) {
+	// Topics are still made while a stopping relay sends what waits for them.
+	relaying, stopTopics := context.WithCancel(context.WithoutCancel(ctx))
 	wg.Go(func() {
 		topics := make([]string, 0)
 		for _, t := range dom.EventTypes() {
 			topics = append(topics, string(t))
 		}
-		err := kafka.EnsureTopics(ctx, s.kafka, int32(s.cfg.KafkaTopicPartitions), int16(s.cfg.KafkaTopicReplication), topics...)
-		if err != nil && ctx.Err() == nil {
+		err := kafka.EnsureTopics(relaying, s.kafka, int32(s.cfg.KafkaTopicPartitions), int16(s.cfg.KafkaTopicReplication), topics...)
+		if err != nil && relaying.Err() == nil {
 			s.log.Error().Err(err).Msg("Failed to create topics")
 		}
 	})
 	wg.Go(func() {
+		defer stopTopics()
 		if err := s.relay.Run(ctx); err != nil {
 			s.log.Warn().Err(err).Msg("Relay did not give its shards back; others take them over in seconds")
 		}
