@@ -10,6 +10,9 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/booking-demo.XXXXXX")
 dev=
 finish() {
 	[[ -z $dev ]] || kill -KILL "$dev" 2>/dev/null || true
+	# Run by root, PostgreSQL keeps its data elsewhere, under a hash of the directory (internal/devstack).
+	[[ $(id -u) -ne 0 ]] ||
+		rm -rf "/var/lib/booking-svc-dev/$(printf %s "$(realpath "$work/dev" 2>/dev/null)" | sha256sum | cut -c1-16)"
 	rm -rf "$work"
 }
 trap finish EXIT
@@ -41,13 +44,27 @@ grep -q -- "port ${ports[0]}.*--port" <<<"$second" || { echo "a port in use is n
 bin/booking-svc demo "${flags[@]}" >"$work/demo" || { cat "$work/demo"; tail -n 50 "$work/log"; echo "the demo failed"; exit 1; }
 tail -n 3 "$work/demo"
 
-children=$(pgrep -P "$dev" || true)
+# descendants PID prints the processes below it, by /proc alone: a bare machine has neither ps nor pgrep.
+descendants() {
+	local child
+	for child in $(cat /proc/"$1"/task/*/children 2>/dev/null); do
+		echo "$child"
+		descendants "$child"
+	done
+}
+below=$(descendants "$dev")
+[[ -n $below ]] || { echo "no process of PostgreSQL is found below dev"; exit 1; }
 kill -INT "$dev"
+for _ in $(seq 300); do
+	kill -0 "$dev" 2>/dev/null || break
+	sleep 0.1
+done
+! kill -0 "$dev" 2>/dev/null || { tail -n 50 "$work/log"; echo "dev does not stop within 30 seconds"; exit 1; }
 status=0
 wait "$dev" || status=$?
 dev=
 [[ $status -eq 0 ]] || { tail -n 50 "$work/log"; echo "dev ended with status $status"; exit 1; }
-for pid in $children; do
+for pid in $below; do
 	! kill -0 "$pid" 2>/dev/null || { echo "process $pid is left behind"; exit 1; }
 done
 echo "dev stopped and left no process"
