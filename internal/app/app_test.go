@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"strconv"
-	"sync"
 	"testing"
 	"time"
 
@@ -16,42 +15,16 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/bookingcontrol/booker-booking-svc/internal/config"
+	"github.com/bookingcontrol/booker-booking-svc/internal/testenv"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// safeBuffer is a buffer that a running service may log into.
-type safeBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *safeBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *safeBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
-
-// freePort answers a port that was free a moment ago.
-func freePort(t *testing.T) int {
-	t.Helper()
-	listener, err := net.Listen("tcp", ":0")
-	require.NoError(t, err)
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port
-}
 
 // settings are those of a service all of whose neighbours are away, changed by more.
 func settings(t *testing.T, more ...string) *config.Config {
 	t.Helper()
 	cfg, err := config.Load(append([]string{
-		"PORT=" + strconv.Itoa(freePort(t)), "METRICS_PORT=" + strconv.Itoa(freePort(t)),
+		"PORT=" + strconv.Itoa(testenv.FreePort(t)), "METRICS_PORT=" + strconv.Itoa(testenv.FreePort(t)),
 		"POSTGRES_HOST=127.0.0.1", "POSTGRES_PORT=1", "POSTGRES_PASSWORD=hush", "REDIS_ADDR=127.0.0.1:1",
 		"KAFKA_BROKERS=127.0.0.1:1", "GRPC_VENUE_ADDR=127.0.0.1:1", "SHUTDOWN_TIMEOUT=5s",
 	}, more...))
@@ -71,7 +44,7 @@ func operators(port int, handler http.Handler) (func(context.Context) error, err
 }
 
 func TestWithoutPostgresTheStartFails(t *testing.T) {
-	var log safeBuffer
+	var log testenv.Buffer
 	ready := func() { t.Error("ready without PostgreSQL") }
 	start := time.Now()
 	err := Serve(t.Context(), settings(t, "STARTUP_TIMEOUT=1s"), zerolog.New(&log), operators, ready)

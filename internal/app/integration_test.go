@@ -31,7 +31,7 @@ import (
 // instance is a service that runs in the test's process, on real servers.
 type instance struct {
 	cfg     *config.Config
-	log     safeBuffer
+	log     testenv.Buffer
 	ready   chan struct{}
 	stop    context.CancelFunc
 	stopped chan error
@@ -152,7 +152,7 @@ func TestStopInGoodOrder(t *testing.T) {
 	venue := &slowVenue{asked: make(chan struct{}), answer: make(chan struct{})}
 	server := grpc.NewServer()
 	venuepb.RegisterVenueServiceServer(server, venue)
-	port := freePort(t)
+	port := testenv.FreePort(t)
 	listener, err := listen(port)
 	require.NoError(t, err)
 	go func() { _ = server.Serve(listener) }()

@@ -133,11 +133,7 @@ func (s *service) startWorkers(ctx context.Context, wg *sync.WaitGroup) {
 	// Topics are still made while a stopping relay sends what waits for them.
 	relaying, stopTopics := context.WithCancel(context.WithoutCancel(ctx))
 	wg.Go(func() {
-		topics := make([]string, 0)
-		for _, t := range dom.EventTypes() {
-			topics = append(topics, string(t))
-		}
-		err := kafka.EnsureTopics(relaying, s.kafka, int32(s.cfg.KafkaTopicPartitions), int16(s.cfg.KafkaTopicReplication), topics...)
+		err := kafka.EnsureTopics(relaying, s.kafka, int32(s.cfg.KafkaTopicPartitions), int16(s.cfg.KafkaTopicReplication), dom.Topics()...)
 		if err != nil && relaying.Err() == nil {
 			s.log.Error().Err(err).Msg("Failed to create topics")
 		}

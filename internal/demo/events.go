@@ -41,10 +41,7 @@ type watcher struct {
 
 // watchEvents begins to read the topics at their ends.
 func watchEvents(ctx context.Context, broker string, s *story) (*watcher, error) {
-	var topics []string
-	for _, t := range booking.EventTypes() {
-		topics = append(topics, string(t))
-	}
+	topics := booking.Topics()
 	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.FetchMaxWait(100*time.Millisecond))
 	if err != nil {
 		return nil, err

@@ -49,12 +49,8 @@ func readEvents(t *testing.T, bookingID string, n int) []received {
 // wanted, or the context ends. Events are answered by rising version.
 func consume(ctx context.Context, t *testing.T, want map[string]int) map[string][]received {
 	t.Helper()
-	var names []string
-	for _, et := range dom.EventTypes() {
-		names = append(names, string(et))
-	}
 	client, err := kgo.NewClient(
-		kgo.SeedBrokers(testenv.KafkaBrokers(t)...), kgo.ConsumeTopics(names...),
+		kgo.SeedBrokers(testenv.KafkaBrokers(t)...), kgo.ConsumeTopics(dom.Topics()...),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.MetadataMinAge(100*time.Millisecond),
 		kgo.FetchMaxWait(100*time.Millisecond),
 	)

@@ -5,18 +5,15 @@
 package service
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -74,7 +71,7 @@ type process struct {
 	t        *testing.T
 	port     int
 	http     string
-	log      *syncBuffer
+	log      *logBuffer
 	exited   chan struct{}
 	exitErr  error
 	bookings bookingpb.BookingServiceClient
@@ -84,8 +81,8 @@ type process struct {
 // launch starts the service with the stack's settings and those given, `NAME=value` each.
 func (s *stack) launch(t *testing.T, settings ...string) *process {
 	t.Helper()
-	p := &process{t: t, port: freePort(t), log: &syncBuffer{}, exited: make(chan struct{})}
-	metricsPort := freePort(t)
+	p := &process{t: t, port: testenv.FreePort(t), log: &logBuffer{}, exited: make(chan struct{})}
+	metricsPort := testenv.FreePort(t)
 	p.http = fmt.Sprintf("http://127.0.0.1:%d", metricsPort)
 	p.Cmd = exec.Command(binary, "serve")
 	p.Env = append(append(s.launchEnv(t), fmt.Sprintf("PORT=%d", p.port), fmt.Sprintf("METRICS_PORT=%d", metricsPort)), settings...)
@@ -171,34 +168,10 @@ func (p *process) exitCode(limit time.Duration) int {
 	return p.ProcessState.ExitCode()
 }
 
-// freePort answers a port that is free now.
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
+// logBuffer takes what a process writes while a test reads.
+type logBuffer struct{ testenv.Buffer }
 
-// syncBuffer is a buffer that a process writes while a test reads.
-type syncBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
-
-func (b *syncBuffer) tail(n int) string {
+func (b *logBuffer) tail(n int) string {
 	s := b.String()
 	return s[max(0, len(s)-n):]
 }

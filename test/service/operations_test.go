@@ -26,6 +26,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/bookingcontrol/booker-booking-svc/internal/testenv"
 	bookingpb "github.com/bookingcontrol/booker-booking-svc/proto/booking"
 )
 
@@ -295,7 +296,7 @@ func TestDependenciesAway(t *testing.T) {
 	t.Parallel()
 	ctx := context10s(t)
 	s := newStack(t)
-	gone := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	gone := fmt.Sprintf("127.0.0.1:%d", testenv.FreePort(t))
 	p := s.start(t, "REDIS_ADDR="+gone, "KAFKA_BROKERS="+gone)
 	b, err := p.bookings.CreateBooking(ctx, s.request(s.venue.table2, "19:30", 2))
 	require.NoError(t, err)
@@ -378,7 +379,7 @@ func TestPortInUse(t *testing.T) {
 func TestDatabaseThatNeverComes(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
-	p := s.launch(t, fmt.Sprintf("POSTGRES_PORT=%d", freePort(t)), "STARTUP_TIMEOUT=1s")
+	p := s.launch(t, fmt.Sprintf("POSTGRES_PORT=%d", testenv.FreePort(t)), "STARTUP_TIMEOUT=1s")
 	require.NotZero(t, p.exitCode(10*time.Second))
 	require.Contains(t, p.log.String(), "PostgreSQL")
 }

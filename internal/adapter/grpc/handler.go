@@ -7,6 +7,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/bookingcontrol/booker-booking-svc/internal/adapter/contract"
 	dom "github.com/bookingcontrol/booker-booking-svc/internal/domain/booking"
 	"github.com/bookingcontrol/booker-booking-svc/internal/usecase/booking"
 	bookingpb "github.com/bookingcontrol/booker-booking-svc/proto/booking"
@@ -161,13 +162,11 @@ func answer(b *dom.Booking, err error) (*bookingpb.Booking, error) {
 }
 
 func toProto(b *dom.Booking) *bookingpb.Booking {
-	p := &bookingpb.Booking{
-		Id:      b.ID,
-		VenueId: b.VenueID,
-		Table:   tableRef(b.VenueID, b.Table),
-		Slot: &commonpb.Slot{
-			Date: b.Slot.DateText(), StartTime: b.Slot.StartText(), DurationMinutes: b.Slot.Minutes(),
-		},
+	return &bookingpb.Booking{
+		Id:            b.ID,
+		VenueId:       b.VenueID,
+		Table:         contract.TableRef(b.VenueID, b.Table),
+		Slot:          contract.Slot(b.Slot),
 		PartySize:     int32(b.PartySize),
 		CustomerName:  b.CustomerName,
 		CustomerPhone: b.CustomerPhone,
@@ -177,15 +176,8 @@ func toProto(b *dom.Booking) *bookingpb.Booking {
 		CreatedAt:     unix(b.CreatedAt),
 		UpdatedAt:     unix(b.UpdatedAt),
 		ExpiresAt:     unix(b.ExpiresAt),
+		JoinedTables:  contract.JoinedTables(b),
 	}
-	for _, t := range b.Joined {
-		p.JoinedTables = append(p.JoinedTables, tableRef(b.VenueID, t))
-	}
-	return p
-}
-
-func tableRef(venueID string, t dom.TableRef) *commonpb.TableRef {
-	return &commonpb.TableRef{VenueId: venueID, RoomId: t.RoomID, TableId: t.TableID}
 }
 
 // unix answers Unix seconds, 0 for no time.

@@ -1,13 +1,11 @@
 package grpc
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"net"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -25,6 +23,7 @@ import (
 
 	dom "github.com/bookingcontrol/booker-booking-svc/internal/domain/booking"
 	"github.com/bookingcontrol/booker-booking-svc/internal/infrastructure/metrics"
+	"github.com/bookingcontrol/booker-booking-svc/internal/testenv"
 	"github.com/bookingcontrol/booker-booking-svc/internal/usecase/booking"
 	bookingpb "github.com/bookingcontrol/booker-booking-svc/proto/booking"
 )
@@ -82,22 +81,7 @@ func (f *fake) CheckTableAvailability(ctx context.Context, q booking.Availabilit
 }
 
 // logBuffer keeps what a server logs.
-type logBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
+type logBuffer struct{ testenv.Buffer }
 
 // calls answers the lines about calls.
 func (b *logBuffer) calls(t *testing.T) []map[string]any {

@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protojson"
 
+	"github.com/bookingcontrol/booker-booking-svc/internal/adapter/contract"
 	dom "github.com/bookingcontrol/booker-booking-svc/internal/domain/booking"
 	commonpb "github.com/bookingcontrol/booker-booking-svc/proto/common"
 )
@@ -25,17 +26,13 @@ func EncodeEvent(e *dom.Event) ([]byte, error) {
 		Headers: &commonpb.EventHeaders{
 			TraceId: e.Origin.TraceID, Timestamp: e.Origin.Time.Unix(), Source: source,
 		},
-		BookingId: b.ID,
-		Table:     tableRef(b.VenueID, b.Table),
-		Slot: &commonpb.Slot{
-			Date: b.Slot.DateText(), StartTime: b.Slot.StartText(), DurationMinutes: b.Slot.Minutes(),
-		},
+		BookingId:     b.ID,
+		Table:         contract.TableRef(b.VenueID, b.Table),
+		Slot:          contract.Slot(b.Slot),
+		JoinedTables:  contract.JoinedTables(b),
 		PartySize:     int32(b.PartySize),
 		CustomerName:  b.CustomerName,
 		CustomerPhone: b.CustomerPhone,
-	}
-	for _, t := range b.Joined {
-		event.JoinedTables = append(event.JoinedTables, tableRef(b.VenueID, t))
 	}
 	switch e.Type {
 	case "booking.held":
@@ -66,8 +63,4 @@ func EncodeEvent(e *dom.Event) ([]byte, error) {
 		return nil, fmt.Errorf("encode event: %w", err)
 	}
 	return payload, nil
-}
-
-func tableRef(venueID string, t dom.TableRef) *commonpb.TableRef {
-	return &commonpb.TableRef{VenueId: venueID, RoomId: t.RoomID, TableId: t.TableID}
 }

@@ -14,7 +14,8 @@ import (
 // ChangeBooking implements dom.Repository.
 func (r *Repository) ChangeBooking(ctx context.Context, id string, c dom.Change) (b *dom.Booking, changed bool, err error) {
 	var refused *dom.TransitionError
-	change := func(ctx context.Context, conn *pgxpool.Conn) error {
+	// When it is repeated after a commit, the booking is in the state asked for.
+	err = r.writeRepeated(ctx, "change_booking", func(ctx context.Context, conn *pgxpool.Conn) error {
 		refused, changed = nil, false
 		return inTx(ctx, conn, func(tx pgx.Tx) error {
 			var now time.Time
@@ -35,12 +36,7 @@ func (r *Repository) ChangeBooking(ctx context.Context, id string, c dom.Change)
 			changed = refused == nil
 			return r.writeChanges(ctx, tx, []*dom.Event{event})
 		})
-	}
-	err = r.write(ctx, "change_booking", change)
-	if err != nil && repeatable(err) {
-		// The outcome may be unknown. If it was committed, the booking is in the state asked for.
-		err = r.write(ctx, "change_booking", change)
-	}
+	})
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return nil, false, dom.ErrNotFound

@@ -75,18 +75,11 @@ func (r *Repository) CreateBooking(ctx context.Context, n dom.NewBooking) (expir
 	if err != nil {
 		return nil, err
 	}
-	err = r.write(ctx, "create_booking", func(ctx context.Context, conn *pgxpool.Conn) error {
-		expired, err = create(ctx, r, conn, n, args)
+	// The same create again finds what the first one wrote, and waits for it if it still runs.
+	err = r.writeRepeated(ctx, "create_booking", func(ctx context.Context, conn *pgxpool.Conn) error {
+		expired, err = r.create(ctx, conn, n, args)
 		return err
 	})
-	if err != nil && repeatable(err) {
-		// The connection broke and the outcome is unknown. The same create again finds what the
-		// first one wrote, and waits for it if it still runs.
-		err = r.write(ctx, "create_booking", func(ctx context.Context, conn *pgxpool.Conn) error {
-			expired, err = create(ctx, r, conn, n, args)
-			return err
-		})
-	}
 	return expired, createError(ctx, err)
 }
 
@@ -105,7 +98,7 @@ func createError(ctx context.Context, err error) error {
 }
 
 // create tries until the booking is written or a booking that is not overdue is found in its way.
-func create(ctx context.Context, r *Repository, conn *pgxpool.Conn, n dom.NewBooking, args []any) ([]*dom.Booking, error) {
+func (r *Repository) create(ctx context.Context, conn *pgxpool.Conn, n dom.NewBooking, args []any) ([]*dom.Booking, error) {
 	joined, overdue := len(n.Booking.Joined) > 0, false
 	for range createAttempts {
 		var expired []*dom.Booking

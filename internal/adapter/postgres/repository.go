@@ -188,6 +188,16 @@ func (r *Repository) write(ctx context.Context, operation string, fn func(contex
 	return fn(ctx, conn)
 }
 
+// writeRepeated runs a change that finds what it wrote when it is repeated, and repeats it once when
+// its outcome is unknown.
+func (r *Repository) writeRepeated(ctx context.Context, operation string, fn func(context.Context, *pgxpool.Conn) error) error {
+	err := r.write(ctx, operation, fn)
+	if err != nil && repeatable(err) {
+		err = r.write(ctx, operation, fn)
+	}
+	return err
+}
+
 // notStarted marks the failure of a change that has not reached the server.
 type notStarted struct{ error }
 

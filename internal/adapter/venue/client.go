@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 	"google.golang.org/grpc"
 
+	"github.com/bookingcontrol/booker-booking-svc/internal/adapter/contract"
 	dom "github.com/bookingcontrol/booker-booking-svc/internal/domain/booking"
 	commonpb "github.com/bookingcontrol/booker-booking-svc/proto/common"
 	venuepb "github.com/bookingcontrol/booker-booking-svc/proto/venue"
@@ -54,7 +55,7 @@ func (c *Client) CheckAvailability(ctx context.Context, venueID string, slot dom
 	defer cancel()
 	answer, err := c.venues.CheckAvailability(limited, &venuepb.CheckAvailabilityRequest{
 		VenueId:   venueID,
-		Slot:      &commonpb.Slot{Date: slot.DateText(), StartTime: slot.StartText(), DurationMinutes: slot.Minutes()},
+		Slot:      contract.Slot(slot),
 		PartySize: int32(partySize),
 	})
 	if err != nil {

@@ -24,6 +24,15 @@ func EventTypes() []EventType {
 	}
 }
 
+// Topics lists the Kafka topic of every type of event.
+func Topics() []string {
+	topics := make([]string, 0, len(eventTypes))
+	for _, t := range EventTypes() {
+		topics = append(topics, string(t))
+	}
+	return topics
+}
+
 // Origin is the request that caused a change.
 type Origin struct {
 	// Time is when the request asked, by the clock of the process that served it.

@@ -45,9 +45,9 @@ func (s *Service) takenTables(ctx context.Context, venueID string, tables []stri
 	}
 	during, err := slot.Resolve(zone)
 	if err != nil {
-		return nil, &dom.ValidationError{Violations: []dom.FieldViolation{
-			{Field: "slot.start_time", Description: err.Error()},
-		}}
+		var v validation
+		v.add("slot.start_time", err.Error())
+		return nil, v.err()
 	}
 	return s.repo.TakenTables(ctx, venueID, tables, during)
 }

@@ -1,12 +1,12 @@
 package booking
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -16,11 +16,12 @@ import (
 
 	dom "github.com/bookingcontrol/booker-booking-svc/internal/domain/booking"
 	"github.com/bookingcontrol/booker-booking-svc/internal/domain/booking/bookingtest"
+	"github.com/bookingcontrol/booker-booking-svc/internal/testenv"
 )
 
 func TestRelayWaitsForKafka(t *testing.T) {
 	o, p := bookingtest.NewMemoryOutbox(), newPublisher()
-	var out lockedBuffer
+	var out testenv.Buffer
 	ctx := zerolog.New(&out).WithContext(t.Context())
 	away := &dom.UnavailableError{Dependency: dom.Kafka, Err: errors.New("connection refused")}
 	p.Respond(func(dom.OutboxMessage) error { return away })
@@ -42,7 +43,7 @@ func TestRelayWaitsForKafka(t *testing.T) {
 		require.Equal(t, dom.OutboxPending, row.Status)
 		require.Zero(t, row.RetryCount, "it is not the event's fault")
 	}
-	require.LessOrEqual(t, bytes.Count(out.bytes(), []byte("Failed to publish event")), 1, "said once in a while")
+	require.LessOrEqual(t, strings.Count(out.String(), "Failed to publish event"), 1, "said once in a while")
 
 	p.Respond(nil)
 	waitSent(t, o, 200)
@@ -86,7 +87,7 @@ func TestRelayGoesOnPastATopicThatIsAway(t *testing.T) {
 
 func TestRelayGivesUpARefusedEvent(t *testing.T) {
 	o, p := bookingtest.NewMemoryOutbox(), newPublisher()
-	var out lockedBuffer
+	var out testenv.Buffer
 	ctx := zerolog.New(&out).WithContext(t.Context())
 	cause := fmt.Errorf("%w: too large", dom.ErrRecordRejected)
 	var tries atomic.Int32
@@ -129,9 +130,9 @@ func TestRelayGivesUpARefusedEvent(t *testing.T) {
 	require.Equal(t, []int{1, 3, 4}, versions, "the later events go on, in order")
 
 	var errorLines []map[string]any
-	for _, line := range bytes.Split(bytes.TrimSpace(out.bytes()), []byte("\n")) {
+	for _, line := range strings.Split(strings.TrimSpace(out.String()), "\n") {
 		var entry map[string]any
-		require.NoError(t, json.Unmarshal(line, &entry))
+		require.NoError(t, json.Unmarshal([]byte(line), &entry))
 		if entry["level"] == "error" {
 			errorLines = append(errorLines, entry)
 		}

@@ -1,7 +1,6 @@
 package booking
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"strconv"
@@ -406,22 +405,4 @@ func TestRelayBackoffGrowsToItsLimit(t *testing.T) {
 		require.GreaterOrEqual(t, d, want/2)
 		require.LessOrEqual(t, d, want)
 	}
-}
-
-// lockedBuffer takes a log that is written while the test reads it.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) bytes() []byte {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return bytes.Clone(l.b.Bytes())
 }
