@@ -16,6 +16,6 @@ func TestHoldRepositoryContractOnRedis(t *testing.T) {
 	t.Parallel()
 	addr := testenv.RedisAddr(t)
 	bookingtest.TestHoldRepository(t, func(t *testing.T) dom.HoldRepository {
-		return newRepo(newClient(t, &redis.Options{Addr: addr}))
+		return newPatientRepo(newClient(t, &redis.Options{Addr: addr}))
 	})
 }

@@ -52,6 +52,8 @@ type HoldRepository struct {
 	client  redis.UniversalClient
 	metrics *metrics.Metrics
 	breaker breaker
+	// timeout bounds each call.
+	timeout time.Duration
 	// warnAt is when an outage may be logged again, as monotonic.
 	warnAt atomic.Int64
 }
@@ -61,7 +63,7 @@ var _ dom.HoldRepository = (*HoldRepository)(nil)
 // NewHoldRepository makes a repository of holds. The client should heed the deadline of contexts
 // (ContextTimeoutEnabled), which bounds each call.
 func NewHoldRepository(client redis.UniversalClient, m *metrics.Metrics) *HoldRepository {
-	return &HoldRepository{client: client, metrics: m, breaker: breaker{pause: breakerPause}}
+	return &HoldRepository{client: client, metrics: m, breaker: breaker{pause: breakerPause}, timeout: callTimeout}
 }
 
 // SetHold takes the key if it is free. A ttl below a millisecond counts as one.
@@ -124,7 +126,7 @@ func (r *HoldRepository) call(ctx context.Context, operation string, do func(con
 	if !r.breaker.allow() {
 		return &dom.UnavailableError{Dependency: dom.Redis, Err: errBreakerOpen}
 	}
-	limited, cancel := context.WithTimeout(ctx, callTimeout)
+	limited, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
 	err := do(limited)
 	var reply redis.Error

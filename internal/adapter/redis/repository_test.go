@@ -51,6 +51,7 @@ func newClient(t *testing.T, o *redis.Options) *redis.Client {
 	o.ContextTimeoutEnabled = true
 	o.MaxRetries = -1
 	o.DialerRetries = 1
+	o.PoolTimeout, o.DialTimeout = time.Minute, time.Minute
 	client := redis.NewClient(o)
 	t.Cleanup(func() { require.NoError(t, client.Close()) })
 	return client
@@ -60,10 +61,18 @@ func newRepo(client redis.UniversalClient) *HoldRepository {
 	return NewHoldRepository(client, metrics.New(prometheus.NewRegistry()))
 }
 
+// newPatientRepo is for what a repository answers, not for how long it waits: on a busy machine 64
+// calls at once may take longer than a booking would wait for.
+func newPatientRepo(client redis.UniversalClient) *HoldRepository {
+	repo := newRepo(client)
+	repo.timeout = time.Minute
+	return repo
+}
+
 func TestHoldRepositoryContract(t *testing.T) {
 	t.Parallel()
 	bookingtest.TestHoldRepository(t, func(t *testing.T) dom.HoldRepository {
-		return newRepo(newClient(t, &redis.Options{Addr: newMini(t).Addr()}))
+		return newPatientRepo(newClient(t, &redis.Options{Addr: newMini(t).Addr()}))
 	})
 }
 
@@ -161,7 +170,7 @@ func TestBlackHoleCostsLittle(t *testing.T) {
 	start := time.Now()
 	_, err := repo.SetHold(ctx, "k", "a", time.Minute)
 	requireRedisAway(t, err)
-	require.Less(t, time.Since(start), callTimeout+400*time.Millisecond)
+	require.Less(t, time.Since(start), 10*callTimeout, "far less than a dial")
 
 	start = time.Now()
 	for range 100 {
@@ -169,7 +178,7 @@ func TestBlackHoleCostsLittle(t *testing.T) {
 		requireRedisAway(t, err)
 		require.ErrorIs(t, err, errBreakerOpen)
 	}
-	require.Less(t, time.Since(start), 100*time.Millisecond)
+	require.Less(t, time.Since(start), 10*callTimeout, "one that waits for each takes ten times that")
 
 	hole.closed.Store(false)
 	require.Eventually(t, func() bool {
