@@ -24,6 +24,9 @@ const requestIDHeader = "x-request-id"
 // maxRequestID is the longest id that is taken from a client, in characters.
 const maxRequestID = 64
 
+// answerGrace is how long after a call's time is over its handler is still waited for.
+const answerGrace = 100 * time.Millisecond
+
 type interceptors struct{ Options }
 
 // observe is the outermost interceptor. It gives the request its id and its logger, which every line
@@ -108,11 +111,44 @@ func saneRequestID(id string) bool {
 	return true
 }
 
-// limit gives the call the server's deadline, unless the client's is nearer.
-func (i interceptors) limit(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+// limit gives the call the server's deadline, unless the client's is nearer, and answers when it is
+// over, whatever the handler still does: a change that is under way is not broken off, as its outcome
+// would be unknown, and with a slow database it takes longer than a call may.
+func (i interceptors) limit(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 	ctx, cancel := context.WithTimeout(ctx, i.RequestTimeout)
-	defer cancel()
-	return next(ctx, req)
+	start := time.Now()
+	type outcome struct {
+		resp any
+		err  error
+	}
+	ended := make(chan outcome, 1)
+	left := make(chan struct{})
+	go func() {
+		defer cancel()
+		resp, err := next(ctx, req)
+		ended <- outcome{resp, err}
+		select {
+		case <-left:
+			zerolog.Ctx(ctx).Warn().Err(err).Dur("duration_ms", time.Since(start)).Str("method", path.Base(info.FullMethod)).
+				Msg("gRPC call went on after its answer")
+		default:
+		}
+	}()
+	select {
+	case o := <-ended:
+		return o.resp, o.err
+	case <-ctx.Done():
+	}
+	// A handler that heeds the end of its time knows better why it could not answer.
+	grace := time.NewTimer(answerGrace)
+	defer grace.Stop()
+	select {
+	case o := <-ended:
+		return o.resp, o.err
+	case <-grace.C:
+		close(left)
+		return nil, ctx.Err()
+	}
 }
 
 // panicError is what a handler panicked with.

@@ -89,6 +89,27 @@ func TestServerDeadlineEndsACall(t *testing.T) {
 	require.Equal(t, "warn", s.log.calls(t)[0]["level"])
 }
 
+// A change that is under way is not broken off, and its caller is not kept waiting for it.
+func TestAnswerComesInTimeWhateverTheHandlerDoes(t *testing.T) {
+	t.Parallel()
+	written, finished := make(chan struct{}), make(chan struct{})
+	s := startWith(t, &fake{get: func(ctx context.Context, _ string) (*dom.Booking, error) {
+		defer close(finished)
+		<-written
+		zerolog.Ctx(ctx).Info().Msg("in the use case")
+		return sampleBooking(), nil
+	}}, 50*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	require.Equal(t, codes.DeadlineExceeded, status.Code(get(ctx, s)))
+	require.NoError(t, ctx.Err(), "the client would have waited on")
+	close(written)
+	<-finished
+	require.Eventually(t, func() bool { return strings.Contains(s.log.String(), "gRPC call went on after its answer") },
+		5*time.Second, 5*time.Millisecond)
+	require.Contains(t, s.log.String(), "in the use case")
+}
+
 func TestClientThatGoesAway(t *testing.T) {
 	t.Parallel()
 	entered := make(chan struct{})
