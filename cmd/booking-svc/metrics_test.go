@@ -4,11 +4,20 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os/exec"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
+
+// A slim image has no time zones: they must be in the binary.
+func TestTimeZonesAreInTheBinary(t *testing.T) {
+	packages, err := exec.CommandContext(t.Context(), "go", "list", "-deps", ".").Output()
+	require.NoError(t, err)
+	require.Contains(t, strings.Fields(string(packages)), "time/tzdata")
+}
 
 func TestMetricsServer(t *testing.T) {
 	free, err := net.Listen("tcp", ":0")

@@ -40,17 +40,19 @@ type Env struct {
 // returns when ctx is done, at the latest after a tidy stop.
 type command struct {
 	name, meaning string
-	run           func(ctx context.Context, env Env, args []string) error
+	// hasFlags: the command prints its own help.
+	hasFlags bool
+	run      func(ctx context.Context, env Env, args []string) error
 }
 
 func commands() []command {
 	return []command{
-		{"serve", "run the service (also without any command)", runServe},
-		{"migrate", "up, down or status: the database schema", runMigrate},
-		{"dev", "run the service with all its neighbours, nothing to install", runDev},
-		{"demo", "play a Saturday evening against a running dev", runDemo},
-		{"version", "print the version", runVersion},
-		{"help", "print the commands and settings (also --help)", runHelp},
+		{"serve", "run the service (also without any command)", false, runServe},
+		{"migrate", "up, down or status: the database schema", false, runMigrate},
+		{"dev", "run the service with all its neighbours, nothing to install", true, runDev},
+		{"demo", "play a Saturday evening against a running dev", true, runDemo},
+		{"version", "print the version", false, runVersion},
+		{"help", "print the commands and settings (also --help)", false, runHelp},
 	}
 }
 
@@ -93,16 +95,21 @@ func run(ctx context.Context, args []string, env Env) int {
 	if len(args) > 0 {
 		name, rest = args[0], args[1:]
 	}
-	if name == "-h" || name == "-help" || name == "--help" {
+	if asksForHelp(name) {
 		name = "help"
 	}
 	for _, c := range commands() {
+		if c.name == name && len(rest) == 1 && asksForHelp(rest[0]) && !c.hasFlags {
+			return report(env, runHelp(ctx, env, nil))
+		}
 		if c.name == name {
 			return report(env, c.run(ctx, env, rest))
 		}
 	}
 	return report(env, usageErrorf("unknown command %q", name))
 }
+
+func asksForHelp(arg string) bool { return arg == "-h" || arg == "-help" || arg == "--help" }
 
 // report prints err as one line and answers the exit code.
 func report(env Env, err error) int {

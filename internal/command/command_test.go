@@ -36,6 +36,8 @@ func TestCommandLine(t *testing.T) {
 		{"help", 0, "Usage: booking-svc [command]", ""},
 		{"--help", 0, "Usage: booking-svc [command]", ""},
 		{"-h", 0, "Usage: booking-svc [command]", ""},
+		{"serve --help", 0, "Usage: booking-svc [command]", ""},
+		{"migrate -h", 0, "Usage: booking-svc [command]", ""},
 		{"version", 0, "booking-svc ", ""},
 		{"version now", 2, "", `version takes no arguments, got "now"`},
 		{"serve now", 2, "", `serve takes no arguments, got "now"`},

@@ -43,12 +43,12 @@ func TestDefaults(t *testing.T) {
 		RedisAddr:    []string{"localhost:6379"},
 		KafkaBrokers: []string{"localhost:9092"}, KafkaTopicPartitions: 12, KafkaTopicReplication: -1,
 		GRPCVenueAddr: "venue-svc:50051", VenueTimeout: 2 * time.Second, VenueCacheTTL: 5 * time.Minute,
-		HoldTTLMinutes: 15, MaxAdvanceDays: 730, ExpiryInterval: time.Second, OutboxRetention: 24 * time.Hour,
+		HoldTTLMinutes: 15, MaxAdvanceDays: 731, ExpiryInterval: time.Second, OutboxRetention: 24 * time.Hour,
 		RequestTimeout: 5 * time.Second, StartupTimeout: 30 * time.Second, ShutdownTimeout: 15 * time.Second,
 		TraceRatio: 1,
 	}, cfg)
 	require.Equal(t, 15*time.Minute, cfg.HoldTTL())
-	require.Equal(t, 2*365*24*time.Hour, cfg.MaxAdvance())
+	require.Equal(t, 731*24*time.Hour, cfg.MaxAdvance())
 }
 
 func TestLoadTakesWhatIsSet(t *testing.T) {

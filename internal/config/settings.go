@@ -67,7 +67,7 @@ func (c *Config) settings() []setting {
 		{"VENUE_CACHE_TTL", "5m", "how long a venue's time zone is kept", duration(&c.VenueCacheTTL, time.Second, day)},
 
 		{"HOLD_TTL_MINUTES", "15", "how long a hold waits for its confirmation, in minutes", integer(&c.HoldTTLMinutes, 1, 1440)},
-		{"MAX_ADVANCE_DAYS", "730", "how far ahead a booking may start, in days", integer(&c.MaxAdvanceDays, 1, 3650)},
+		{"MAX_ADVANCE_DAYS", "731", "how far ahead a booking may start, in days", integer(&c.MaxAdvanceDays, 1, 3650)},
 		{"EXPIRY_INTERVAL", "1s", "time between two searches for overdue holds", duration(&c.ExpiryInterval, 100*time.Millisecond, time.Minute)},
 		{"OUTBOX_RETENTION", "24h", "how long sent events are kept in the outbox", duration(&c.OutboxRetention, time.Minute, 365*day)},
 

@@ -14,7 +14,8 @@ import (
 // ChangeBooking implements dom.Repository.
 func (r *Repository) ChangeBooking(ctx context.Context, id string, c dom.Change) (b *dom.Booking, changed bool, err error) {
 	var refused *dom.TransitionError
-	// When it is repeated after a commit, the booking is in the state asked for.
+	// When it is repeated, the change may have been written by the first try: its event tells.
+	var tried string
 	err = r.writeRepeated(ctx, "change_booking", func(ctx context.Context, conn *pgxpool.Conn) error {
 		refused, changed = nil, false
 		return inTx(ctx, conn, func(tx pgx.Tx) error {
@@ -31,9 +32,12 @@ func (r *Repository) ChangeBooking(ctx context.Context, id string, c dom.Change)
 				return err
 			}
 			if event == nil {
-				return nil
+				if tried == "" {
+					return nil
+				}
+				return tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM booking_events WHERE id = $1)`, tried).Scan(&changed)
 			}
-			changed = refused == nil
+			changed, tried = refused == nil, event.ID
 			return r.writeChanges(ctx, tx, []*dom.Event{event})
 		})
 	})

@@ -16,13 +16,15 @@ import (
 const (
 	uniqueViolation  = "23505"
 	deadlockDetected = "40P01"
+	undefinedTable   = "42P01"
+	undefinedColumn  = "42703"
 
 	keysPrimaryKey = "idempotency_keys_pkey"
 )
 
 // asDomain turns an error of the driver into one of the domain: *dom.UnavailableError for whatever
 // may pass when tried again later (no connection, a time limit, a deadlock, a server that shuts
-// down or lacks resources), and the error itself for all else, which is a fault of this service.
+// down, lacks resources or has an old schema), and the error itself for all else, which is a fault of this service.
 // A request that was cancelled or ran out of time stays what it is.
 func asDomain(ctx context.Context, err error) error {
 	if err == nil {
@@ -44,6 +46,10 @@ func asDomain(ctx context.Context, err error) error {
 // transient tells whether a SQLSTATE speaks of the moment and not of the statement.
 func transient(code string) bool {
 	if len(code) != 5 {
+		return true
+	}
+	switch code {
+	case undefinedTable, undefinedColumn: // a schema that is not migrated yet
 		return true
 	}
 	switch code[:2] {

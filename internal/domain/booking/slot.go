@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"time"
+	_ "time/tzdata" // Zones are the same on every machine, also where there are none.
 )
 
 const (

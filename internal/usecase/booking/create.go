@@ -36,8 +36,9 @@ func (s *Service) CreateBooking(ctx context.Context, c CreateCommand) (b *dom.Bo
 	if err == nil {
 		return b, nil
 	}
-	// The same request may have won meanwhile; then its booking is the answer.
-	if prior, replayErr := s.replay(ctx, c, hash); prior != nil || errors.Is(replayErr, dom.ErrKeyReused) {
+	// The same request may have won meanwhile; then its booking is the answer. When that cannot be
+	// found out, a refusal would be a guess.
+	if prior, replayErr := s.replay(ctx, c, hash); prior != nil || replayErr != nil {
 		return prior, replayErr
 	}
 	return nil, err

@@ -41,17 +41,23 @@ func (s *Service) takeHold(ctx context.Context, b *dom.Booking, tableID string) 
 		return h, nil
 	}
 	if owner != "" {
+		// Whether a hold is overdue is decided by the database's clock, not by this process's.
+		taken, err := s.repo.TakenTables(ctx, b.VenueID, []string{tableID}, b.Sitting)
+		if err != nil {
+			return h, err
+		}
+		if taken[tableID] {
+			return h, dom.ErrSlotTaken
+		}
 		holder, err := s.repo.GetBooking(ctx, owner)
 		switch {
-		// Of an owner that is being created, or whose process died, nothing is known; a hold that
-		// looks overdue may not be, by the database's clock. The database decides.
-		case errors.Is(err, dom.ErrNotFound), err == nil && holder.Overdue(s.now()):
+		// Of an owner that is being created, or whose process died, nothing is known; an overdue hold
+		// goes with the new booking.
+		case errors.Is(err, dom.ErrNotFound), err == nil && holder.Status.Occupies() && holder.Sitting.Overlaps(b.Sitting):
 			h.owner = owner
 			return h, nil
 		case err != nil:
 			return h, err
-		case holder.Status.Occupies() && holder.Sitting.Overlaps(b.Sitting):
-			return h, dom.ErrSlotTaken
 		// The venue changed its time zone since: the same local time is another instant.
 		case holder.Status.Occupies():
 			return h, nil

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-	_ "time/tzdata"
 
 	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
@@ -367,6 +366,46 @@ func TestRefusalReadsTheKeyAgain(t *testing.T) {
 	got, err := f.CreateBooking(ctx, c)
 	require.NoError(t, err)
 	require.Equal(t, winner.ID, got.ID)
+}
+
+// Whether the same request has won meanwhile must be known before it is refused.
+func TestRefusalThatCannotReadTheKeyAgainIsNone(t *testing.T) {
+	ctx := context.Background()
+	gone := &dom.UnavailableError{Dependency: dom.Postgres, Err: errors.New("connection reset")}
+	for _, refusal := range []error{dom.ErrSlotTaken, dom.ErrKeyReused} {
+		f := newFixture(t)
+		f.offers(table("t1"))
+		repo := mocks.NewMockRepository(gomock.NewController(t))
+		gomock.InOrder(
+			repo.EXPECT().FindByKey(gomock.Any(), "v", "key").Return(nil, nil, dom.ErrNotFound),
+			repo.EXPECT().CreateBooking(gomock.Any(), gomock.Any()).Return(nil, refusal),
+			repo.EXPECT().FindByKey(gomock.Any(), "v", "key").Return(nil, nil, gone),
+		)
+		c := command("t1")
+		c.IdempotencyKey = "key"
+		_, err := f.on(repo, f.holds).CreateBooking(ctx, c)
+		require.ErrorIs(t, err, gone)
+		require.NotErrorIs(t, err, refusal)
+	}
+}
+
+// A process whose clock is behind, or ahead, decides as the database does.
+func TestTheDatabasesClockDecidesWhoseHoldIsOverdue(t *testing.T) {
+	ctx := context.Background()
+	for _, behind := range []time.Duration{-10 * time.Minute, 10 * time.Minute} {
+		f := newFixture(t)
+		f.offers(table("t1"))
+		first, err := f.CreateBooking(ctx, command("t1"))
+		require.NoError(t, err)
+		f.now = func() time.Time { return now.Add(-behind) }
+		f.repo.Advance(14 * time.Minute)
+		_, err = f.CreateBooking(ctx, command("t1"))
+		require.ErrorIs(t, err, dom.ErrSlotTaken, "not yet overdue")
+		f.repo.Advance(2 * time.Minute)
+		second, err := f.CreateBooking(ctx, command("t1"))
+		require.NoError(t, err, "overdue")
+		require.NotEqual(t, first.ID, second.ID)
+	}
 }
 
 func TestStaleHolds(t *testing.T) {
