@@ -48,7 +48,10 @@ type service struct {
 	log      zerolog.Logger
 	registry *prometheus.Registry
 
-	pool      *pgxpool.Pool
+	// pool is for calls, and workerPool for the relay and for readiness: calls that wait for a lock
+	// must not keep events and health waiting.
+	pool, workerPool *pgxpool.Pool
+
 	redis     goredis.UniversalClient
 	kafka     *kgo.Client
 	venueConn *grpc.ClientConn
@@ -70,10 +73,17 @@ func build(ctx context.Context, cfg *config.Config, log zerolog.Logger) (s *serv
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m := metrics.New(s.registry)
 
-	if s.pool, err = postgres.NewPool(ctx, PostgresOptions(cfg)); err != nil {
+	options := PostgresOptions(cfg)
+	options.MaxConns = workerConns(cfg)
+	if s.workerPool, err = postgres.NewPool(ctx, options); err != nil {
 		return nil, err
 	}
-	metrics.RegisterPostgresPool(s.registry, s.pool.Stat)
+	options.MaxConns = cfg.PostgresMaxConns - options.MaxConns
+	if s.pool, err = postgres.NewPool(ctx, options); err != nil {
+		return nil, err
+	}
+	metrics.RegisterPostgresPool(s.registry, "calls", s.pool.Stat)
+	metrics.RegisterPostgresPool(s.registry, "workers", s.workerPool.Stat)
 	s.redis, err = redis.NewClient(redis.Options{
 		Addrs: cfg.RedisAddr, Password: string(cfg.RedisPassword), Master: cfg.RedisMaster,
 	})
@@ -92,7 +102,7 @@ func build(ctx context.Context, cfg *config.Config, log zerolog.Logger) (s *serv
 	}
 
 	s.relay = booking.NewRelay(
-		pgadapter.NewEventRepository(s.pool, m), kafkaadapter.NewProducer(s.kafka, m), m,
+		pgadapter.NewEventRepository(s.workerPool, m), kafkaadapter.NewProducer(s.kafka, m), m,
 		booking.RelayConfig{Retention: cfg.OutboxRetention, FlushLimit: cfg.ShutdownTimeout / 4})
 	venueClient := venue.NewClient(s.venueConn, venue.Options{Timeout: cfg.VenueTimeout, CacheTTL: cfg.VenueCacheTTL})
 	s.bookings = booking.NewService(
@@ -109,7 +119,7 @@ func build(ctx context.Context, cfg *config.Config, log zerolog.Logger) (s *serv
 		Logger: log, Metrics: m, RequestTimeout: cfg.RequestTimeout,
 	})
 	s.readiness = newReadiness(health, log,
-		dependency{nameOfPostgres, true, s.pool.Ping},
+		dependency{nameOfPostgres, true, s.workerPool.Ping},
 		dependency{nameOfSchema, true, s.checkSchema},
 		dependency{string(dom.Redis), false, func(ctx context.Context) error { return s.redis.Ping(ctx).Err() }},
 		dependency{string(dom.Kafka), false, s.kafka.Ping},
@@ -121,7 +131,7 @@ func build(ctx context.Context, cfg *config.Config, log zerolog.Logger) (s *serv
 // checkSchema answers *schemaError when the database lacks a migration. A newer schema is fine:
 // replicas of two versions run side by side while a new one is rolled out.
 func (s *service) checkSchema(ctx context.Context) error {
-	version, err := postgres.SchemaVersion(ctx, s.pool)
+	version, err := postgres.SchemaVersion(ctx, s.workerPool)
 	if err == nil && version < migrations.Latest {
 		err = &schemaError{have: version, need: migrations.Latest}
 	}
@@ -172,10 +182,15 @@ func (s *service) close() {
 	if err := errors.Join(errs...); err != nil {
 		s.log.Warn().Err(err).Msg("Failed to close connections")
 	}
-	if s.pool != nil {
-		s.pool.Close()
+	for _, pool := range []*pgxpool.Pool{s.pool, s.workerPool} {
+		if pool != nil {
+			pool.Close()
+		}
 	}
 }
+
+// workerConns is how many of the connections to PostgreSQL are the workers'.
+func workerConns(cfg *config.Config) int { return min(4, cfg.PostgresMaxConns/4) }
 
 // PostgresOptions answers where the settings say that the database is.
 func PostgresOptions(cfg *config.Config) postgres.Options {

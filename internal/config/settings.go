@@ -52,7 +52,7 @@ func (c *Config) settings() []setting {
 		{"POSTGRES_USER", "booking_user", "user of the database", text(&c.PostgresUser)},
 		{"POSTGRES_PASSWORD", "", "password of that user", secret(&c.PostgresPassword)},
 		{"POSTGRES_SSLMODE", "prefer", "disable, allow, prefer, require, verify-ca or verify-full", oneOf(&c.PostgresSSLMode, "disable", "allow", "prefer", "require", "verify-ca", "verify-full")},
-		{"POSTGRES_MAX_CONNS", "16", "most connections to PostgreSQL", integer(&c.PostgresMaxConns, 4, 1000)},
+		{"POSTGRES_MAX_CONNS", "16", "most connections to PostgreSQL; a quarter of them, at most 4, are kept for the relay and for health", integer(&c.PostgresMaxConns, 4, 1000)},
 
 		{"REDIS_ADDR", "localhost:6379", "address of Redis, host:port; several with commas: a cluster, or sentinels", addresses(&c.RedisAddr)},
 		{"REDIS_PASSWORD", "", "password of Redis", secret(&c.RedisPassword)},

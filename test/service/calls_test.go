@@ -228,7 +228,8 @@ func TestHoldsExpireByThemselves(t *testing.T) {
 func TestRaceForOneSlot(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
-	p := s.start(t)
+	// It is not about time: on a busy machine 64 creates at once may take longer than a call may.
+	p := s.start(t, "VENUE_TIMEOUT=30s", "REQUEST_TIMEOUT=40s")
 	for round := range 30 {
 		// Rounds are days apart; two replicas would do the same.
 		req := s.request(s.venue.table2, "19:30", 2)
@@ -261,7 +262,8 @@ func TestRaceForOverlappingSittings(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	s := newStack(t)
-	p, q := s.start(t), s.start(t)
+	patient := []string{"VENUE_TIMEOUT=30s", "REQUEST_TIMEOUT=40s"}
+	p, q := s.start(t, patient...), s.start(t, patient...)
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	answers := map[string]int{}

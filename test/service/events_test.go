@@ -36,7 +36,8 @@ func topics(events []received) []string {
 }
 
 // readEvents waits until n different events of a booking have come, and answers them by version. It
-// fails when more come, when an event is repeated with another id, or one of them is wrong.
+// fails when an event is repeated with another id, or one of them is wrong. What comes later it does
+// not see: that there are no more is for the outbox to tell.
 func readEvents(t *testing.T, bookingID string, n int) []received {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)

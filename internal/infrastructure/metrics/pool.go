@@ -8,9 +8,9 @@ import (
 
 var serviceLabel = prometheus.Labels{"service": Service}
 
-// RegisterPostgresPool adds the statistics of a pool, read at each scrape.
-func RegisterPostgresPool(reg prometheus.Registerer, stat func() *pgxpool.Stat) {
-	reg.MustRegister(&pool[*pgxpool.Stat]{stat: stat, values: []poolValue[*pgxpool.Stat]{
+// RegisterPostgresPool adds the statistics of a pool, read at each scrape, with its name as a label.
+func RegisterPostgresPool(reg prometheus.Registerer, name string, stat func() *pgxpool.Stat) {
+	prometheus.WrapRegistererWith(prometheus.Labels{"pool": name}, reg).MustRegister(&pool[*pgxpool.Stat]{stat: stat, values: []poolValue[*pgxpool.Stat]{
 		gauge("database_pool_acquired_connections", "Connections to PostgreSQL that are in use.",
 			func(s *pgxpool.Stat) float64 { return float64(s.AcquiredConns()) }),
 		gauge("database_pool_idle_connections", "Connections to PostgreSQL that are open and not in use.",

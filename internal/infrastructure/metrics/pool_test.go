@@ -46,13 +46,14 @@ func TestPostgresPool(t *testing.T) {
 	require.Error(t, pool.Ping(t.Context()))
 
 	reg := prometheus.NewPedanticRegistry()
-	RegisterPostgresPool(reg, pool.Stat)
+	RegisterPostgresPool(reg, "calls", pool.Stat)
 	families, err := reg.Gather()
 	require.NoError(t, err)
 	got := make(map[string]float64)
 	for _, f := range families {
 		require.Len(t, f.Metric, 1)
-		require.Equal(t, "booking-svc", f.Metric[0].Label[0].GetValue())
+		require.Equal(t, "calls", f.Metric[0].Label[0].GetValue())
+		require.Equal(t, "booking-svc", f.Metric[0].Label[1].GetValue())
 		got[f.GetName()] = f.Metric[0].GetGauge().GetValue() + f.Metric[0].GetCounter().GetValue()
 	}
 	require.InDelta(t, 9, got["database_pool_max_connections"], 0)
