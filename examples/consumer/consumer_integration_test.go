@@ -81,7 +81,7 @@ func (f *fixture) event(topic, booking string, version int) int64 {
 		"headers": {"source": "booking-svc", "timestamp": "1795493230", "weather": "rain"},
 		"booking_id": %q, "table": {"venue_id": "venue-1", "table_id": "t-1"}, "joined_tables": [{"table_id": "t-2"}],
 		"slot": {"date": "2026-12-05", "start_time": "19:30", "duration_minutes": 120}, "party_size": 6,
-		"customer_name": "Zaphod", "customer_phone": "4242", "from_a_later_version": [{"x": null}]}`, booking),
+		"customer_name": "Zaphod", "customer_phone": "+42 4242 4242", "from_a_later_version": [{"x": null}]}`, booking),
 		"event_id", booking+"-"+strconv.Itoa(version), "booking_version", strconv.Itoa(version),
 		"content-type", "application/json", "traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
 }
@@ -189,8 +189,8 @@ func TestConsumer(t *testing.T) {
 	f.marker(r, "booking.seated")
 	var poison []string
 	for _, offset := range []int64{
-		f.produce("booking.confirmed", "b", "Zaphod 4242"),
-		f.produce("booking.confirmed", "b", "Zaphod 4242", "event_id", "b-2", "booking_version", "2", "content-type", "application/json"),
+		f.produce("booking.confirmed", "b", "Zaphod +42 4242 4242"),
+		f.produce("booking.confirmed", "b", "Zaphod +42 4242 4242", "event_id", "b-2", "booking_version", "2", "content-type", "application/json"),
 		f.produce("booking.confirmed", "c", `{"booking_id": "b"}`, "event_id", "b-2", "booking_version", "2", "content-type", "application/json"),
 		f.produce("booking.confirmed", "", ""),
 	} {
@@ -218,7 +218,8 @@ func TestConsumer(t *testing.T) {
 		Tables: []string{"t-1", "t-2"}, Date: "2026-12-05", StartTime: "19:30", DurationMinutes: 120, PartySize: 6,
 		TraceParent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
 	}, r.lines("b")[0])
-	for _, secret := range []string{"Zaphod", "4242"} {
+	// With the blank: ids are hexadecimal, and now and then one has these digits.
+	for _, secret := range []string{"Zaphod", "4242 4242"} {
 		require.NotContains(t, r.out.String()+r.report.String(), secret)
 	}
 	r.stop()

@@ -118,7 +118,8 @@ func TestTrace(t *testing.T) {
 	require.Equal(t, "booking.held publish", spans[i].Name)
 	require.Equal(t, tracepb.Span_SPAN_KIND_PRODUCER, spans[i].Kind)
 	require.Contains(t, sink.bytes.String(), "INSERT INTO bookings", "the statement, without its parameters")
-	for _, secret := range []string{"Zaphod", "4242"} {
+	// With the blank: ids are hexadecimal, and now and then one has these digits.
+	for _, secret := range []string{"Zaphod", "4242 4242"} {
 		require.NotContains(t, sink.bytes.String(), secret)
 	}
 }
