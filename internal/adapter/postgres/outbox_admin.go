@@ -95,7 +95,7 @@ func (a *OutboxAdmin) List(
 				SELECT `+eventColumns+` FROM outbox
 				WHERE status = $1 AND ($2 = '' OR topic = $2) AND ($3 = '' OR key = $3)
 					AND ($4::interval = '0' OR created_at <= now() - $4::interval)
-				ORDER BY id LIMIT nullif($5, 0)`, string(status), f.Topic, f.BookingID, f.OlderThan, limit)
+				ORDER BY id LIMIT nullif($5::bigint, 0)`, string(status), f.Topic, f.BookingID, f.OlderThan, limit)
 			if err != nil {
 				return err
 			}

@@ -80,14 +80,14 @@ func TestOutboxAdminLists(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []int64{dlq[1], sent[0]}, idsOf(found))
 	e := found[0]
-	require.InDelta(t, 3*time.Hour, e.Age, float64(time.Minute))
-	require.WithinDuration(t, time.Now().Add(-3*time.Hour), e.CreatedAt, time.Minute)
+	require.InDelta(t, 3*time.Hour, e.Age, float64(10*time.Minute))
+	require.WithinDuration(t, time.Now().Add(-3*time.Hour), e.CreatedAt, 10*time.Minute)
 	e.Age, e.CreatedAt = 0, time.Time{}
 	require.Equal(t, OutboxEvent{
 		ID: dlq[1], EventID: "event-2", Shard: dom.Shard("b1"), Topic: "booking.held", BookingID: "b1", BookingVersion: 2,
 		Status: dom.OutboxDLQ, RetryCount: 4, LastError: "too large", PayloadSize: 33,
 	}, e)
-	require.WithinDuration(t, time.Now(), found[1].SentAt, time.Minute)
+	require.WithinDuration(t, time.Now(), found[1].SentAt, 10*time.Minute)
 
 	payload, err := a.Payload(ctx, dlq[0])
 	require.NoError(t, err)
@@ -161,7 +161,7 @@ func TestOutboxOverview(t *testing.T) {
 		{Topic: "booking.seated", Status: dom.OutboxDLQ, Count: 2},
 	}, o.Groups)
 	for i, want := range []time.Duration{2 * time.Hour, time.Hour, 3 * time.Hour} {
-		require.InDelta(t, want, ages[i], float64(time.Minute))
+		require.InDelta(t, want, ages[i], float64(10*time.Minute))
 	}
 	require.Len(t, o.Relays, 3)
 	require.Equal(t, []OutboxRelay{{Owner: "a", Shards: 32}, {Owner: "b", Shards: 31}}, o.Relays[:2])
