@@ -111,7 +111,7 @@ func TestOutboxListAndShow(t *testing.T) {
 
 	require.Equal(t, fmt.Sprintf(""+
 		"ID  STATUS   TOPIC           BOOKING  VERSION  AGE   RETRIES  LAST ERROR\n"+
-		"%d   pending  booking.held    b1       1        1h0m  0        \n"+
+		"%d   pending  booking.held    b1       1        1h0m  0        -\n"+
 		"%d   dlq      booking.seated  b2       3        1h0m  4        record rejected: MESSAGE_TOO_LARGE\n", pending, dlq), minutes(o.ok("list")))
 	ids := func(args ...string) (ids []int64) {
 		var list []map[string]any

@@ -25,7 +25,7 @@ func printEvents(w io.Writer, events []pgadapter.OutboxEvent) error {
 	fmt.Fprintln(table, "ID\tSTATUS\tTOPIC\tBOOKING\tVERSION\tAGE\tRETRIES\tLAST ERROR")
 	for _, e := range events {
 		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%d\t%s\t%d\t%s\n", e.ID, e.Status, printable(e.Topic, ""),
-			printable(e.BookingID, ""), e.BookingVersion, shortAge(e.Age), e.RetryCount, cell(e.LastError, maxErrorCell))
+			printable(e.BookingID, ""), e.BookingVersion, shortAge(e.Age), e.RetryCount, orDash(cell(e.LastError, maxErrorCell)))
 	}
 	return table.Flush()
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/exec"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -124,14 +125,16 @@ func TestOutboxCommands(t *testing.T) {
 	require.Contains(t, stderr, "give --yes")
 	require.Equal(t, "dlq", s.outboxStatus(t, toRetry))
 	require.Equal(t, "retried 1 event: "+toRetry+"\n", outbox("retry", toRetry, "--yes"))
-	require.Contains(t, outbox("discard", "--booking", discarded, "--yes"), "discarded 1 event\n")
+	told := regexp.MustCompile(`^discarded event ` + toDiscard + `: booking\.held, booking ` + discarded +
+		`, version 1, event id (\S+)\ndiscarded 1 event\n$`).FindStringSubmatch(outbox("discard", "--booking", discarded, "--yes"))
+	require.Len(t, told, 2)
 	require.Equal(t, []string{"booking.held", "booking.confirmed"}, topics(readEvents(t, retried, 2)))
 	require.Eventually(t, func() bool { return s.outboxStatus(t, toRetry) == "sent" }, 20*time.Second, 50*time.Millisecond)
 
 	require.Empty(t, s.outboxStatus(t, toDiscard))
 	var kept int
 	require.NoError(t, s.pool.QueryRow(context.Background(),
-		`SELECT count(*) FROM booking_events WHERE booking_id = $1 AND type = 'booking.held'`, discarded).Scan(&kept))
+		`SELECT count(*) FROM booking_events WHERE id = $1 AND booking_id = $2 AND type = 'booking.held'`, told[1], discarded).Scan(&kept))
 	require.Equal(t, 1, kept, "the audit log still has the event")
 	require.Equal(t, "no such events (pending,dlq)\n", outbox("list"))
 	code, _, stderr = s.outbox(t, "retry", toRetry, toDiscard, "--yes")
