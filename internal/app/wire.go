@@ -120,7 +120,7 @@ func build(ctx context.Context, cfg *config.Config, log zerolog.Logger) (s *serv
 	})
 	s.readiness = newReadiness(health, log,
 		dependency{nameOfPostgres, true, s.workerPool.Ping},
-		dependency{nameOfSchema, true, s.checkSchema},
+		dependency{nameOfSchema, true, func(ctx context.Context) error { return CheckSchema(ctx, s.workerPool) }},
 		dependency{string(dom.Redis), false, func(ctx context.Context) error { return s.redis.Ping(ctx).Err() }},
 		dependency{string(dom.Kafka), false, s.kafka.Ping},
 		dependency{string(dom.Venue), false, func(ctx context.Context) error { return venue.Check(ctx, s.venueConn) }},
@@ -128,10 +128,11 @@ func build(ctx context.Context, cfg *config.Config, log zerolog.Logger) (s *serv
 	return s, nil
 }
 
-// checkSchema answers *schemaError when the database lacks a migration. A newer schema is fine:
-// replicas of two versions run side by side while a new one is rolled out.
-func (s *service) checkSchema(ctx context.Context) error {
-	version, err := postgres.SchemaVersion(ctx, s.workerPool)
+// CheckSchema answers an error that names `booking-svc migrate up` when the database lacks a
+// migration. A newer schema is fine: replicas of two versions run side by side while a new one is
+// rolled out.
+func CheckSchema(ctx context.Context, pool *pgxpool.Pool) error {
+	version, err := postgres.SchemaVersion(ctx, pool)
 	if err == nil && version < migrations.Latest {
 		err = &schemaError{have: version, need: migrations.Latest}
 	}

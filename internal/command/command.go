@@ -28,6 +28,10 @@ const (
 type Env struct {
 	// Environ holds the settings, each as `NAME=value`.
 	Environ []string
+	// Stdin gives the answers to questions.
+	Stdin io.Reader
+	// Terminal tells whether Stdin is a terminal, where somebody can be asked.
+	Terminal bool
 	// Stdout takes what the command was asked for.
 	Stdout io.Writer
 	// Stderr takes the log and what went wrong.
@@ -49,6 +53,7 @@ func commands() []command {
 	return []command{
 		{"serve", "run the service (also without any command)", false, runServe},
 		{"migrate", "up, down or status: the database schema", false, runMigrate},
+		{"outbox", "stats, list, show, retry or discard: events on their way to Kafka", true, runOutbox},
 		{"dev", "run the service with all its neighbours, nothing to install", true, runDev},
 		{"demo", "play a Saturday evening against a running dev", true, runDemo},
 		{"version", "print the version", false, runVersion},

@@ -125,23 +125,6 @@ func devSettings(env Env, args []string) (devOptions, *config.Config, error) {
 	return o, cfg, err
 }
 
-// parse reads flags, of a command that takes no other arguments.
-func parse(flags *flag.FlagSet, args []string) error {
-	output := flags.Output()
-	flags.SetOutput(io.Discard) // the error is reported once, as of any command
-	err := flags.Parse(args)
-	flags.SetOutput(output)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprintf(output, "Flags of %s:\n", flags.Name())
-		flags.PrintDefaults()
-		return err
-	case err != nil:
-		return usageErrorf("%s: %v", flags.Name(), err)
-	}
-	return noArguments(flags.Name(), flags.Args())
-}
-
 func (o devOptions) portUses(cfg *config.Config) []devstack.PortUse {
 	return []devstack.PortUse{
 		{Port: cfg.Port, For: "the service's gRPC server", Option: "--port", Everywhere: true},
