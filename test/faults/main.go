@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/rs/zerolog"
 )
 
 type options struct {
@@ -35,6 +37,7 @@ func main() {
 	flag.StringVar(&o.programs.postgres, "postgres", "", "directory of initdb and postgres")
 	flag.StringVar(&o.programs.kafka, "kafka", "", "directory of Apache Kafka's jars")
 	flag.Parse()
+	zerolog.SetGlobalLevel(zerolog.Disabled) // the proxies' talk
 	if err := run(o); err != nil {
 		fmt.Fprintln(os.Stderr, "faults:", err)
 		os.Exit(1)
