@@ -24,6 +24,29 @@ func judge(c *cluster, h *history, finish time.Duration, say func(string, ...any
 		return nil, err
 	}
 	add(left)
+	keys, stale, err := checkRedis(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	add(stale)
+	leaks, err := checkLeaks(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	add(leaks)
+	// From here on nothing changes any more, and a tidy end leaves no event behind.
+	for _, r := range c.replicas {
+		if err := r.terminate(); err != nil {
+			add([]string{err.Error()})
+		}
+	}
+	var waiting int
+	if err := c.db.QueryRow(ctx, leftEvents).Scan(&waiting); err != nil {
+		return nil, err
+	}
+	if waiting > 0 {
+		add([]string{fmt.Sprintf("%d events wait after all replicas have ended in good order", waiting)})
+	}
 	over := h.now()
 	s, err := readStore(ctx, c.db, h.Began)
 	if err != nil {
@@ -43,16 +66,6 @@ func judge(c *cluster, h *history, finish time.Duration, say func(string, ...any
 	}
 	repeats, undelivered := checkDelivered(s, events)
 	add(undelivered)
-	keys, stale, err := checkRedis(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	add(stale)
-	leaks, err := checkLeaks(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	add(leaks)
 	list := reports(h)
 	add(checkAnswers(h, list))
 

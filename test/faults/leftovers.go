@@ -14,17 +14,19 @@ import (
 // settleTime is how long after the last fault nothing may be left behind any more.
 const settleTime = 30 * time.Second
 
-// overdue counts what must be gone then.
-const leftOver = `
-	SELECT (SELECT count(*) FROM outbox WHERE status <> 'sent'),
-	       (SELECT count(*) FROM bookings WHERE status = 'held' AND expires_at < now() - interval '5 seconds')`
+// What must be gone then.
+const (
+	leftEvents = `SELECT count(*) FROM outbox WHERE status <> 'sent'`
+	leftHolds  = `SELECT count(*) FROM bookings WHERE status = 'held' AND expires_at < now() - interval '5 seconds'`
+)
 
 // awaitSettled waits until the outbox is drained and no hold is overdue.
 func awaitSettled(ctx context.Context, c *cluster) (after time.Duration, problems []string, err error) {
 	began := time.Now()
 	for {
 		var waiting, overdue int
-		if err := c.db.QueryRow(ctx, leftOver).Scan(&waiting, &overdue); err != nil {
+		err := c.db.QueryRow(ctx, `SELECT (`+leftEvents+`), (`+leftHolds+`)`).Scan(&waiting, &overdue)
+		if err != nil {
 			return 0, nil, err
 		}
 		after = time.Since(began)

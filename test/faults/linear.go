@@ -110,7 +110,7 @@ func linearModel(n int) porcupine.Model {
 }
 
 // checkTimeout bounds the search for an order on one day.
-const checkTimeout = 2 * time.Minute
+const checkTimeout = 30 * time.Second
 
 // linearizable answers "" when there is an order, else what is wrong. A day that takes too long is
 // wrong too: nothing is known of it.
