@@ -124,9 +124,9 @@ func percentile(times []time.Duration) time.Duration {
 	return times[(len(times)*99-1)/100]
 }
 
-// checkAnswers answers the calls that were answered wrongly or late, and the faults under which the
-// service was slower than it may be.
-func checkAnswers(h *history, list []report) (problems []string) {
+// checkAnswers answers the calls that were answered wrongly or late, and, with speeds, the faults under
+// which the service was slower than it may be.
+func checkAnswers(h *history, list []report, speeds bool) (problems []string) {
 	say := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	quiet := list[0]
 	for i, r := range list {
@@ -139,7 +139,7 @@ func checkAnswers(h *history, list []report) (problems []string) {
 			continue
 		}
 		p := h.Phases[2*i-1] // a quiet phase is before each fault
-		harmless := !p.has(func(f fault) bool { return !f.harmless })
+		harmless := speeds && !p.has(func(f fault) bool { return !f.harmless })
 		if p.Healed-p.Start < time.Second { // too short to tell a speed
 			harmless = false
 		}

@@ -43,7 +43,8 @@ func (c *client) do(o *operation, call func(ctx context.Context, r *replica, adm
 	for n := 1; ; n++ {
 		r := c.routing.pick(c.rnd.IntN)
 		limit := patience
-		if c.rnd.IntN(2) == 0 {
+		// Those that measure do not wait for a replica that is paused.
+		if reads, creates := measuring(o); reads || creates || c.rnd.IntN(2) == 0 {
 			limit = shortDeadline
 		}
 		o.Attempts = append(o.Attempts, c.try(o, r, limit, fmt.Sprintf("%s.%d.%d", c.name, c.serial, n), call))

@@ -183,5 +183,5 @@ func trial(o options, c *cluster, plan []step, say func(string, ...any)) (proble
 	if err != nil {
 		return nil, err
 	}
-	return judge(c, h, finish, say)
+	return judge(o, c, h, finish, say)
 }
