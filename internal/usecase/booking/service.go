@@ -57,7 +57,7 @@ func NewService(
 	metrics Metrics, committed func(), cfg Config,
 ) *Service {
 	return &Service{
-		repo: repo, holds: holds, venue: venue, metrics: metrics, committed: committed, cfg: cfg, now: time.Now,
+		repo: repo, holds: holds, venue: venue, metrics: metrics, committed: committed, cfg: cfg, now: clock,
 	}
 }
 

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+
+	bookingpb "github.com/bookingcontrol/booker-booking-svc/proto/booking"
+)
+
+// requestTimeout is REQUEST_TIMEOUT of the replicas: no call takes longer, whatever its client asks.
+const requestTimeout = 5 * time.Second
+
+// holdTTL is HOLD_TTL_MINUTES of the replicas, the shortest there is, so that holds run out during a run.
+const holdTTL = time.Minute
+
+// replica is a booking-svc process.
+type replica struct {
+	*server
+	index         int
+	port, metrics int
+	conn          *grpc.ClientConn
+	bookings      bookingpb.BookingServiceClient
+	// routed tells whether calls are sent to it, as a load balancer that looks at its health decides.
+	routed atomic.Bool
+	// clock is how far its clock is ahead, for its next start.
+	clock time.Duration
+	// freshGoroutines is how many goroutines it had soon after its last start.
+	freshGoroutines int
+}
+
+// newReplica makes a replica; environ holds its settings but for the ports.
+func newReplica(binary string, index int, environ []string, log *os.File) (*replica, error) {
+	r := &replica{index: index}
+	var err error
+	if r.port, err = freePort(); err != nil {
+		return nil, err
+	}
+	if r.metrics, err = freePort(); err != nil {
+		return nil, err
+	}
+	r.server = &server{name: fmt.Sprintf("replica-%d", index), log: log}
+	r.command = func() *exec.Cmd {
+		cmd := exec.Command(binary, "serve") //nolint:gosec,noctx // the harness's own
+		cmd.Env = append([]string{
+			fmt.Sprintf("PORT=%d", r.port), fmt.Sprintf("METRICS_PORT=%d", r.metrics),
+			"BOOKING_CLOCK_AHEAD=" + r.clock.String(),
+		}, environ...)
+		return cmd
+	}
+	r.ready = func(ctx context.Context) error {
+		code, err := httpStatus(ctx, fmt.Sprintf("http://%s/readyz", address(r.metrics)))
+		if err == nil && code != http.StatusOK {
+			err = fmt.Errorf("readyz answers %d", code)
+		}
+		return err
+	}
+	r.conn, err = grpc.NewClient(address(r.port),
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 500 * time.Millisecond},
+			MinConnectTimeout: time.Second,
+		}))
+	if err != nil {
+		return nil, err
+	}
+	r.bookings = bookingpb.NewBookingServiceClient(r.conn)
+	return r, nil
+}
+
+// start launches the replica, waits until it is ready and has calls sent to it.
+func (r *replica) start() error {
+	if err := r.server.start(); err != nil {
+		return err
+	}
+	r.routed.Store(true)
+	return nil
+}
+
+// detection is how long a load balancer goes on sending calls to a replica that has gone.
+const detection = time.Second
+
+// gone takes the replica out of the routing, as late as a load balancer notices.
+func (r *replica) gone() {
+	exited := r.exited
+	time.AfterFunc(detection, func() {
+		if r.exited == exited { // it has not been started again since
+			r.routed.Store(false)
+		}
+	})
+}
+
+// kill ends the replica as a crash does.
+func (r *replica) kill() error {
+	r.gone()
+	_, err := r.end(syscall.SIGKILL, 5*time.Second)
+	return err
+}
+
+// terminate asks the replica to end in good order, as an orchestrator does in a rolling restart: it is
+// first taken out of the routing.
+func (r *replica) terminate() error {
+	r.routed.Store(false)
+	code, err := r.end(syscall.SIGTERM, 20*time.Second)
+	if err == nil && code != 0 {
+		err = fmt.Errorf("%s ended with code %d after SIGTERM", r.name, code)
+	}
+	return err
+}
+
+func httpStatus(ctx context.Context, url string) (int, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	_, _ = io.Copy(io.Discard, resp.Body)
+	return resp.StatusCode, resp.Body.Close()
+}
+
+// routing picks a replica for a call.
+type routing struct{ replicas []*replica }
+
+// pick answers a replica that calls are sent to, or any when there is none.
+func (r routing) pick(rnd func(n int) int) *replica {
+	first := rnd(len(r.replicas))
+	for i := range r.replicas {
+		if candidate := r.replicas[(first+i)%len(r.replicas)]; candidate.routed.Load() {
+			return candidate
+		}
+	}
+	return r.replicas[first]
+}
+
+// callback is where the venue asks which tables are taken: a load balancer before the replicas, which
+// tries another one when a replica has just gone.
+type callback struct {
+	bookingpb.UnimplementedBookingServiceServer
+	routing
+	stopped sync.Once
+	server  *grpc.Server
+}
+
+// CheckTableAvailability passes the question on to a replica.
+func (c *callback) CheckTableAvailability(
+	ctx context.Context, req *bookingpb.CheckTableAvailabilityRequest,
+) (*bookingpb.CheckTableAvailabilityResponse, error) {
+	var last error
+	for range 2 {
+		answer, err := c.pick(rand.IntN).bookings.CheckTableAvailability(ctx, req)
+		if status.Code(err) != codes.Unavailable {
+			return answer, err
+		}
+		last = err
+	}
+	return nil, last
+}
