@@ -159,7 +159,7 @@ func TestStopInGoodOrder(t *testing.T) {
 	defer server.Stop()
 
 	i := start(t, testenv.PostgresURL(t), "GRPC_VENUE_ADDR=127.0.0.1:"+strconv.Itoa(port),
-		"REQUEST_TIMEOUT=10s", "VENUE_TIMEOUT=8s", "SHUTDOWN_TIMEOUT=20s")
+		"REQUEST_TIMEOUT=10s", "VENUE_TIMEOUT=8s", "SHUTDOWN_TIMEOUT=60s")
 	i.awaitReady(t)
 
 	type result struct {
