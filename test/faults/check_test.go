@@ -249,7 +249,8 @@ func TestPlansAreRepeatable(t *testing.T) {
 		return list
 	}
 	for _, short := range []bool{false, true} {
-		require.Equal(t, text(7, short), text(7, short))
+		again := text(7, short)
+		require.Equal(t, again, text(7, short))
 		require.NotEqual(t, text(7, short), text(8, short))
 	}
 	for _, f := range faults() {

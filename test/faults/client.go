@@ -185,6 +185,6 @@ func (c *client) check(o *operation) {
 
 func (o *operation) slot() *commonpb.Slot {
 	return &commonpb.Slot{
-		Date: o.Date, StartTime: fmt.Sprintf("%02d:%02d", o.From/60, o.From%60), DurationMinutes: int32(o.Minutes), //nolint:gosec // minutes of a day
+		Date: o.Date, StartTime: fmt.Sprintf("%02d:%02d", o.From/60, o.From%60), DurationMinutes: int32(o.Minutes),
 	}
 }

@@ -67,7 +67,7 @@ type cluster struct {
 func newCluster(p programs, dir string) (c *cluster, err error) {
 	c = &cluster{dir: dir, binary: filepath.Join(dir, "booking-svc")}
 	// The test build can set a replica's clock ahead.
-	build := exec.Command("go", "build", "-tags=faultclock", "-o", c.binary, "./cmd/booking-svc") //nolint:gosec,noctx // the harness's own
+	build := exec.Command("go", "build", "-tags=faultclock", "-o", c.binary, "./cmd/booking-svc") //nolint:noctx // the harness's own
 	if out, err := build.CombinedOutput(); err != nil {
 		return c, fmt.Errorf("go build: %w\n%s", err, out)
 	}
@@ -133,7 +133,7 @@ func newCluster(p programs, dir string) (c *cluster, err error) {
 
 // log opens the file that a process writes to.
 func (c *cluster) log(name string) *os.File {
-	f, err := os.OpenFile(filepath.Join(c.dir, name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644) //nolint:gosec // read by people
+	f, err := os.OpenFile(filepath.Join(c.dir, name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		panic(err) // the directory was made a moment ago
 	}
@@ -151,7 +151,7 @@ func (c *cluster) createDatabase(port int, environ []string) error {
 	if err := errors.Join(err, conn.Close(ctx)); err != nil {
 		return err
 	}
-	migrate := exec.CommandContext(ctx, c.binary, "migrate", "up") //nolint:gosec // the harness's own
+	migrate := exec.CommandContext(ctx, c.binary, "migrate", "up")
 	migrate.Env = append(environ, "BOOKING_CLOCK_AHEAD=0s")
 	if out, err := migrate.CombinedOutput(); err != nil {
 		return fmt.Errorf("migrate up: %w\n%s", err, out)

@@ -117,7 +117,7 @@ func (h *history) add(o *operation) {
 
 // write leaves the history in a file, one JSON object a line: first the run, then the operations.
 func (h *history) write(path string) (err error) {
-	f, err := os.Create(path) //nolint:gosec // in the run's own folder
+	f, err := os.Create(path)
 	if err != nil {
 		return err
 	}

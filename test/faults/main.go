@@ -82,7 +82,7 @@ func run(o options) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := os.Chmod(dir, 0o711); err != nil { //nolint:gosec // see above
+	if err := os.Chmod(dir, 0o711); err != nil {
 		return err
 	}
 	say := func(format string, args ...any) { fmt.Printf(format+"\n", args...) }

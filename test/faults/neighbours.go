@@ -42,13 +42,13 @@ func newPostgres(p programs, dir string, port int, log *os.File) (*server, error
 		}
 		uid, _ := strconv.Atoi(u.Uid)
 		gid, _ := strconv.Atoi(u.Gid)
-		as.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)} //nolint:gosec // ids of the system
+		as.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 		if err := os.Chown(home, uid, gid); err != nil {
 			return nil, err
 		}
 	}
 	run := func(name string, args ...string) *exec.Cmd {
-		cmd := exec.Command(filepath.Join(p.postgres, name), args...) //nolint:gosec,noctx // the harness's own
+		cmd := exec.Command(filepath.Join(p.postgres, name), args...) //nolint:noctx // the harness's own
 		attr := *as
 		cmd.Dir, cmd.SysProcAttr = home, &attr
 		return cmd
@@ -80,7 +80,7 @@ func postgresURL(port int, database string) string {
 func newRedis(dir string, port int, log *os.File) (*server, error) {
 	s := &server{name: "redis", log: log}
 	s.command = func() *exec.Cmd {
-		return exec.Command("redis-server", "--bind", "127.0.0.1", "--port", strconv.Itoa(port), //nolint:gosec,noctx // the harness's own
+		return exec.Command("redis-server", "--bind", "127.0.0.1", "--port", strconv.Itoa(port), //nolint:noctx // the harness's own
 			"--dir", dir, "--save", "", "--appendonly", "no")
 	}
 	s.ready = func(ctx context.Context) error {
@@ -126,7 +126,7 @@ share.coordinator.state.topic.min.isr=1
 			"-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xms128m", "-Xmx512m",
 			"-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", filepath.Join(p.kafka, "*"),
 		}, args...)
-		return exec.Command("java", all...) //nolint:gosec,noctx // the harness's own
+		return exec.Command("java", all...) //nolint:noctx // the harness's own
 	}
 	var id [16]byte
 	_, _ = rand.Read(id[:]) // It never fails.

@@ -183,7 +183,7 @@ func (s step) String() string {
 
 // makePlan makes the plan of a seed: every fault once and some pairs, or a few of them in a short run.
 func makePlan(seed uint64, short bool) []step {
-	rnd := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // to be repeatable
+	rnd := rand.New(rand.NewPCG(seed, 0))
 	all := faults()
 	if short {
 		for i := range all {
@@ -216,7 +216,7 @@ func makePlan(seed uint64, short bool) []step {
 
 // killPlan kills a replica n times in a row.
 func killPlan(seed uint64, n int) []step {
-	rnd := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // to be repeatable
+	rnd := rand.New(rand.NewPCG(seed, 0))
 	kill := faults()[0]
 	kill.hold = 0
 	plan := make([]step, n)

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -55,7 +54,7 @@ func newReplica(binary string, index int, environ []string, log *os.File) (*repl
 	}
 	r.server = &server{name: fmt.Sprintf("replica-%d", index), log: log}
 	r.command = func() *exec.Cmd {
-		cmd := exec.Command(binary, "serve") //nolint:gosec,noctx // the harness's own
+		cmd := exec.Command(binary, "serve") //nolint:noctx // the harness's own
 		cmd.Env = append([]string{
 			fmt.Sprintf("PORT=%d", r.port), fmt.Sprintf("METRICS_PORT=%d", r.metrics),
 			"BOOKING_CLOCK_AHEAD=" + r.clock.String(),
@@ -154,8 +153,7 @@ func (r routing) pick(rnd func(n int) int) *replica {
 type callback struct {
 	bookingpb.UnimplementedBookingServiceServer
 	routing
-	stopped sync.Once
-	server  *grpc.Server
+	server *grpc.Server
 }
 
 // CheckTableAvailability passes the question on to a replica.

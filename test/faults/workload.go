@@ -39,8 +39,8 @@ func startWorkload(h *history, r routing, seed uint64) *workload {
 	giveUp, cancelLater := context.WithCancel(context.Background())
 	w.stop, w.giveUp = cancel, cancelLater
 	start := func(name string, n uint64, loop func(*client, int)) {
-		c := &client{name: name, h: h, routing: r, rnd: rand.New(rand.NewPCG(seed, n)), stop: stop, giveUp: giveUp} //nolint:gosec // to be repeatable
-		w.wg.Go(func() { loop(c, int(n)) })                                                                         //nolint:gosec // a small number
+		c := &client{name: name, h: h, routing: r, rnd: rand.New(rand.NewPCG(seed, n)), stop: stop, giveUp: giveUp}
+		w.wg.Go(func() { loop(c, int(n)) })
 	}
 	for i := range uint64(colliders) {
 		start(fmt.Sprintf("c%d", i), i, w.collide)
