@@ -5,6 +5,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,11 +21,16 @@ import (
 	"github.com/bookingcontrol/booker-booking-svc/internal/testenv"
 )
 
-func newPool(t *testing.T) *pgxpool.Pool {
+// newPool answers a pool on a database of its own. settings are those of its sessions.
+func newPool(t *testing.T, settings ...string) *pgxpool.Pool {
 	t.Helper()
 	cfg, err := pgxpool.ParseConfig(testenv.PostgresURL(t))
 	require.NoError(t, err)
 	cfg.MaxConns = 16
+	for _, s := range settings {
+		name, value, _ := strings.Cut(s, "=")
+		cfg.ConnConfig.RuntimeParams[name] = value
+	}
 	pool, err := pgxpool.NewWithConfig(context.Background(), cfg)
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
@@ -179,6 +185,27 @@ func TestBrokenConnections(t *testing.T) {
 		require.Equal(t, dom.StatusConfirmed, got.Status)
 	}
 	testenv.RequireConsistent(t, pool)
+}
+
+// No more keys than asked for are removed by any plan. This one nests loops, as the planner does when it
+// believes that there are few keys.
+func TestOldKeysAreLimitedByAnyPlan(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	pool := newPool(t, "enable_hashjoin=off", "enable_mergejoin=off", "enable_hashagg=off", "enable_sort=off", "enable_material=off")
+	r := underTest(t, pool)
+	for i := range 5 {
+		n := bookingtest.New("v", fmt.Sprint("t", i), 0)
+		n.IdempotencyKey, n.RequestHash = fmt.Sprint("key-", i), []byte("hash")
+		_, err := r.CreateBooking(ctx, n)
+		require.NoError(t, err)
+	}
+	r.Advance(2 * time.Hour)
+	for _, want := range []int{3, 2, 0} {
+		deleted, err := r.DeleteOldKeys(ctx, time.Hour, 3)
+		require.NoError(t, err)
+		require.Equal(t, want, deleted)
+	}
 }
 
 func TestDatabaseAway(t *testing.T) {
