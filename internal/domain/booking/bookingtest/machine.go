@@ -101,6 +101,9 @@ func (m *machine) create(t *rapid.T, key string, tables int) {
 	n := New(b.venue, b.tables[0], float64(b.from)/60, b.tables[1:]...)
 	n.Booking.Slot.Duration = time.Duration(b.to-b.from) * time.Minute
 	n.Booking.Sitting.End = n.Booking.Sitting.Start.Add(n.Booking.Slot.Duration)
+	for i, id := range b.tables[1:] {
+		n.Booking.Joined[i].RoomID = "room of " + id
+	}
 	n.Booking.TimeZone = rapid.SampledFrom(machineZones).Draw(t, "zone")
 	n.HoldTTL = time.Duration(ttl) * time.Hour
 	n.IdempotencyKey, n.RequestHash = key, []byte(rapid.SampledFrom([]string{"h1", "h2"}).Draw(t, "hash"))
