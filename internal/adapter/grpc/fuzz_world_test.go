@@ -56,10 +56,64 @@ var fuzzBookings = map[string][]dom.Status{
 	"b-no-show":   {dom.StatusConfirmed, dom.StatusNoShow},
 }
 
+// strictRepository refuses texts that PostgreSQL does not take, which are a fault of the service then.
+type strictRepository struct{ *bookingtest.MemoryRepository }
+
+func storable(texts ...string) error {
+	for _, text := range texts {
+		if !utf8.ValidString(text) || strings.Contains(text, "\x00") {
+			return fmt.Errorf("invalid byte sequence for encoding \"UTF8\": %q", text)
+		}
+	}
+	return nil
+}
+
+func (r strictRepository) GetBooking(ctx context.Context, id string) (*dom.Booking, error) {
+	if err := storable(id); err != nil {
+		return nil, err
+	}
+	return r.MemoryRepository.GetBooking(ctx, id)
+}
+
+func (r strictRepository) FindByKey(ctx context.Context, venueID, key string) (*dom.Booking, []byte, error) {
+	if err := storable(venueID, key); err != nil {
+		return nil, nil, err
+	}
+	return r.MemoryRepository.FindByKey(ctx, venueID, key)
+}
+
+func (r strictRepository) ListBookings(ctx context.Context, f dom.BookingFilters) ([]*dom.Booking, int, error) {
+	if err := storable(f.VenueID, f.TableID, string(f.Status)); err != nil {
+		return nil, 0, err
+	}
+	return r.MemoryRepository.ListBookings(ctx, f)
+}
+
+func (r strictRepository) ChangeBooking(ctx context.Context, id string, c dom.Change) (*dom.Booking, bool, error) {
+	if err := storable(id, c.AdminID, c.Reason); err != nil {
+		return nil, false, err
+	}
+	return r.MemoryRepository.ChangeBooking(ctx, id, c)
+}
+
+func (r strictRepository) TakenTables(ctx context.Context, venueID string, tableIDs []string, during dom.Sitting) (map[string]bool, error) {
+	if err := storable(append(tableIDs, venueID)...); err != nil {
+		return nil, err
+	}
+	return r.MemoryRepository.TakenTables(ctx, venueID, tableIDs, during)
+}
+
+func (r strictRepository) VenueZone(ctx context.Context, venueID string) (string, error) {
+	if err := storable(venueID); err != nil {
+		return "", err
+	}
+	return r.MemoryRepository.VenueZone(ctx, venueID)
+}
+
 func (w *fuzzWorld) renew(t testing.TB) {
 	ctx := context.Background()
 	w.repo = bookingtest.NewMemoryRepository()
-	w.useCases.UseCases = booking.NewService(w.repo, bookingtest.NewHolds(), fuzzVenue{}, w.metrics, func() {}, booking.Config{
+	w.useCases.UseCases = booking.NewService(strictRepository{w.repo}, bookingtest.NewHolds(), fuzzVenue{}, w.metrics, func() {}, booking.Config{
 		// The seeds' dates are fixed, and meant to last.
 		HoldTTL: 15 * time.Minute, MaxAdvance: 100 * 365 * 24 * time.Hour,
 		ExpiryInterval: time.Second, KeyRetention: 24 * time.Hour,
