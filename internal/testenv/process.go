@@ -29,6 +29,13 @@ func (b *Buffer) String() string {
 	return b.buf.String()
 }
 
+// Reset empties it.
+func (b *Buffer) Reset() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.buf.Reset()
+}
+
 // FreePort answers a port that was free a moment ago, on all interfaces.
 func FreePort(t testing.TB) int {
 	t.Helper()

@@ -113,10 +113,10 @@ func start(t *testing.T, f *fake) *running {
 	return startWith(t, f, testRequestTimeout)
 }
 
-func startWith(t *testing.T, f *fake, requestTimeout time.Duration) *running {
+func startWith(t testing.TB, u UseCases, requestTimeout time.Duration) *running {
 	t.Helper()
 	r := &running{registry: prometheus.NewRegistry(), log: &logBuffer{}}
-	server, h := NewServer(NewHandler(f), Options{
+	server, h := NewServer(NewHandler(u), Options{
 		Logger:         zerolog.New(r.log),
 		Metrics:        metrics.New(r.registry),
 		RequestTimeout: requestTimeout,

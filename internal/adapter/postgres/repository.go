@@ -130,10 +130,13 @@ func (r *Repository) VenueZone(ctx context.Context, venueID string) (zone string
 // DeleteOldKeys implements dom.Repository.
 func (r *Repository) DeleteOldKeys(ctx context.Context, age time.Duration, limit int) (deleted int, err error) {
 	err = r.read(ctx, "delete_old_keys", func(conn *pgxpool.Conn) error {
+		// Materialized: as a mere subquery it may run once a row, and passes the limit then.
 		tag, err := conn.Exec(ctx, `
-			DELETE FROM idempotency_keys WHERE (venue_id, key) IN (
+			WITH old AS MATERIALIZED (
 				SELECT venue_id, key FROM idempotency_keys WHERE created_at < now() - $1::interval
-				ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED)`, age, limit)
+				ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED
+			)
+			DELETE FROM idempotency_keys k USING old WHERE k.venue_id = old.venue_id AND k.key = old.key`, age, limit)
 		deleted = int(tag.RowsAffected())
 		return err
 	})

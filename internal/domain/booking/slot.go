@@ -45,10 +45,11 @@ func (s Sitting) Overlaps(other Sitting) bool {
 	return s.Start.Before(other.End) && other.Start.Before(s.End)
 }
 
-// ParseDate reads a calendar date `YYYY-MM-DD`, from year 1 on.
+// ParseDate reads a calendar date `YYYY-MM-DD`, from the second day of year 1 on: the first is the zero
+// time.Time, which stands for no date.
 func ParseDate(s string) (time.Time, error) {
 	d, err := time.Parse(dateLayout, s)
-	if err != nil || d.Year() < 1 {
+	if err != nil || !d.After(time.Time{}) {
 		return time.Time{}, fmt.Errorf("must be a calendar date YYYY-MM-DD")
 	}
 	return d, nil

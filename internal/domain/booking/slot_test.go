@@ -98,7 +98,7 @@ func TestResolveAgainstTheWallClock(t *testing.T) {
 }
 
 func TestParse(t *testing.T) {
-	for _, bad := range []string{"", "2027-02-29", "2027-1-01", "01-01-2027", "2027-01-01T00:00", "0000-01-01", "20270101", "2027-13-01"} {
+	for _, bad := range []string{"", "2027-02-29", "2027-1-01", "01-01-2027", "2027-01-01T00:00", "0000-01-01", "0001-01-01", "20270101", "2027-13-01"} {
 		_, err := ParseDate(bad)
 		require.Error(t, err, bad)
 	}

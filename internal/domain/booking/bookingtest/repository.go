@@ -103,8 +103,7 @@ func mustCreate(t *testing.T, r Repository, n dom.NewBooking) *dom.Booking {
 }
 
 // same compares bookings whose times may have another location or precision.
-func same(t *testing.T, want, got *dom.Booking) {
-	t.Helper()
+func same(t require.TestingT, want, got *dom.Booking) {
 	norm := func(b dom.Booking) dom.Booking {
 		for _, at := range []*time.Time{&b.CreatedAt, &b.UpdatedAt, &b.ExpiresAt, &b.Sitting.Start, &b.Sitting.End, &b.Slot.Date} {
 			if !at.IsZero() {
