@@ -147,5 +147,5 @@ func TestLostAnswers(t *testing.T) {
 			break
 		}
 	}
-	requireConsistent(t, pool)
+	testenv.RequireConsistent(t, pool)
 }
