@@ -50,8 +50,9 @@ func (s *Service) expireHolds(ctx context.Context) int {
 		zerolog.Ctx(ctx).Warn().Err(err).Msg("Failed to expire holds")
 	}
 	for _, b := range expired {
-		s.afterChange(spanCtx, b, "")
+		s.tell(spanCtx, b, "")
 	}
+	s.releaseExpired(spanCtx, expired)
 	return len(expired)
 }
 

@@ -91,6 +91,21 @@ func (s *Service) releaseHolds(ctx context.Context, b *dom.Booking, keys []strin
 	}
 }
 
+// releaseExpired gives up the keys of many holds that have expired.
+func (s *Service) releaseExpired(ctx context.Context, expired []*dom.Booking) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
+	defer cancel()
+	var holds []dom.Hold
+	for _, b := range expired {
+		for _, key := range b.HoldKeys() {
+			holds = append(holds, dom.Hold{Key: key, BookingID: b.ID})
+		}
+	}
+	if len(holds) > 0 {
+		s.countFallback(s.holds.DeleteHolds(ctx, holds))
+	}
+}
+
 func (s *Service) countFallback(err error) {
 	if err != nil {
 		s.metrics.RedisFallback()
