@@ -59,18 +59,18 @@ func (mr *MockEventRepositoryMockRecorder) DeleteSent(ctx, age, after, limit any
 }
 
 // GetPendingOutbox mocks base method.
-func (m *MockEventRepository) GetPendingOutbox(ctx context.Context, shards []int16, perShard int) ([]booking.OutboxMessage, error) {
+func (m *MockEventRepository) GetPendingOutbox(ctx context.Context, shards []int16, perShard int, except []string) ([]booking.OutboxMessage, error) {
 	m.ctrl.T.Helper()
-	ret := m.ctrl.Call(m, "GetPendingOutbox", ctx, shards, perShard)
+	ret := m.ctrl.Call(m, "GetPendingOutbox", ctx, shards, perShard, except)
 	ret0, _ := ret[0].([]booking.OutboxMessage)
 	ret1, _ := ret[1].(error)
 	return ret0, ret1
 }
 
 // GetPendingOutbox indicates an expected call of GetPendingOutbox.
-func (mr *MockEventRepositoryMockRecorder) GetPendingOutbox(ctx, shards, perShard any) *gomock.Call {
+func (mr *MockEventRepositoryMockRecorder) GetPendingOutbox(ctx, shards, perShard, except any) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
-	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "GetPendingOutbox", reflect.TypeOf((*MockEventRepository)(nil).GetPendingOutbox), ctx, shards, perShard)
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "GetPendingOutbox", reflect.TypeOf((*MockEventRepository)(nil).GetPendingOutbox), ctx, shards, perShard, except)
 }
 
 // LeaseShards mocks base method.
@@ -168,6 +168,20 @@ func NewMockEventPublisher(ctrl *gomock.Controller) *MockEventPublisher {
 // EXPECT returns an object that allows the caller to indicate expected use.
 func (m *MockEventPublisher) EXPECT() *MockEventPublisherMockRecorder {
 	return m.recorder
+}
+
+// Ping mocks base method.
+func (m *MockEventPublisher) Ping(ctx context.Context) error {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Ping", ctx)
+	ret0, _ := ret[0].(error)
+	return ret0
+}
+
+// Ping indicates an expected call of Ping.
+func (mr *MockEventPublisherMockRecorder) Ping(ctx any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Ping", reflect.TypeOf((*MockEventPublisher)(nil).Ping), ctx)
 }
 
 // Publish mocks base method.

@@ -14,6 +14,7 @@ import (
 	reflect "reflect"
 	time "time"
 
+	booking "github.com/bookingcontrol/booker-booking-svc/internal/domain/booking"
 	gomock "go.uber.org/mock/gomock"
 )
 
@@ -54,6 +55,20 @@ func (m *MockHoldRepository) DeleteHold(ctx context.Context, key, bookingID stri
 func (mr *MockHoldRepositoryMockRecorder) DeleteHold(ctx, key, bookingID any) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "DeleteHold", reflect.TypeOf((*MockHoldRepository)(nil).DeleteHold), ctx, key, bookingID)
+}
+
+// DeleteHolds mocks base method.
+func (m *MockHoldRepository) DeleteHolds(ctx context.Context, holds []booking.Hold) error {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "DeleteHolds", ctx, holds)
+	ret0, _ := ret[0].(error)
+	return ret0
+}
+
+// DeleteHolds indicates an expected call of DeleteHolds.
+func (mr *MockHoldRepositoryMockRecorder) DeleteHolds(ctx, holds any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "DeleteHolds", reflect.TypeOf((*MockHoldRepository)(nil).DeleteHolds), ctx, holds)
 }
 
 // GetHold mocks base method.

@@ -7,7 +7,8 @@
 # they are (TEST_POSTGRES_URL, TEST_REDIS_ADDR, TEST_KAFKA_BROKERS), stops exactly these servers when
 # it ends, and exits with its status. A variable that is set already means a server that is there:
 # it is used, and none is started in its place. What is missing is installed (scripts/apt-install.sh),
-# Kafka by Maven (test/kafka/pom.xml).
+# Kafka by Maven (test/kafka/pom.xml). TEST_FSYNC=on makes PostgreSQL write to the disk as in
+# production, for measurements.
 set -euo pipefail
 
 if [[ $# -eq 0 ]]; then
@@ -82,8 +83,8 @@ start_postgres() {
 		cd "$1"
 		"$2/initdb" -D data -U postgres -A md5 --pwfile=password --locale=C.UTF-8 --encoding=UTF8 --no-sync
 		exec "$2/postgres" -D data -p "$3" -k "$1" -c listen_addresses=127.0.0.1 -c max_connections=400 \
-			-c fsync=off -c full_page_writes=off -c TimeZone=America/St_Johns
-	' start-postgres "$dir/postgres" "$bin" "$postgres_port" >"$dir/postgres.log" 2>&1 </dev/null &
+			-c fsync="$4" -c full_page_writes="$4" -c TimeZone=America/St_Johns
+	' start-postgres "$dir/postgres" "$bin" "$postgres_port" "${TEST_FSYNC:-off}" >"$dir/postgres.log" 2>&1 </dev/null &
 	postgres_pid=$!
 	export TEST_POSTGRES_URL="postgres://postgres:$password@127.0.0.1:$postgres_port/postgres?sslmode=disable"
 }
@@ -113,6 +114,9 @@ listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs=$dir/kafka
 # The service makes its topics itself; a topic that appears by itself would hide that it did not.
 auto.create.topics.enable=false
+# A test may forbid something on a topic of its own; everything else is allowed.
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+allow.everyone.if.no.acl.found=true
 group.initial.rebalance.delay.ms=0
 # One broker, and few internal partitions, which it has to set up.
 offsets.topic.replication.factor=1

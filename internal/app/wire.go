@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
@@ -32,9 +31,6 @@ import (
 	"github.com/bookingcontrol/booker-booking-svc/internal/usecase/booking"
 	"github.com/bookingcontrol/booker-booking-svc/migrations"
 )
-
-// keyRetention is how long the answer to an idempotency key is kept.
-const keyRetention = 24 * time.Hour
 
 // Names of the dependencies in /readyz and in the log.
 const (
@@ -111,7 +107,7 @@ func build(ctx context.Context, cfg *config.Config, log zerolog.Logger) (s *serv
 		venueClient, m, s.relay.Wake,
 		booking.Config{
 			HoldTTL: cfg.HoldTTL(), MaxAdvance: cfg.MaxAdvance(),
-			ExpiryInterval: cfg.ExpiryInterval, KeyRetention: keyRetention,
+			ExpiryInterval: cfg.ExpiryInterval, KeyRetention: cfg.IdempotencyRetention,
 		})
 
 	var health *health.Server

@@ -64,10 +64,11 @@ type Config struct {
 	VenueTimeout  time.Duration
 	VenueCacheTTL time.Duration
 
-	HoldTTLMinutes  int
-	MaxAdvanceDays  int
-	ExpiryInterval  time.Duration
-	OutboxRetention time.Duration
+	HoldTTLMinutes       int
+	MaxAdvanceDays       int
+	ExpiryInterval       time.Duration
+	OutboxRetention      time.Duration
+	IdempotencyRetention time.Duration
 
 	RequestTimeout  time.Duration
 	StartupTimeout  time.Duration

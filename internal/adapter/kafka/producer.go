@@ -9,6 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.opentelemetry.io/otel/propagation"
 
 	dom "github.com/bookingcontrol/booker-booking-svc/internal/domain/booking"
@@ -67,6 +68,30 @@ func (p *Producer) Publish(ctx context.Context, messages []dom.OutboxMessage) []
 		errs[i] = asDomain(err)
 	}
 	return errs
+}
+
+// Ping does what the port says. It asks all brokers at once: one that swallows packets must not hide
+// those that answer.
+func (p *Producer) Ping(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	brokers := append(p.client.DiscoveredBrokers(), p.client.SeedBrokers()...)
+	answers := make(chan error, len(brokers))
+	for _, b := range brokers {
+		go func() {
+			request := kmsg.NewPtrMetadataRequest()
+			request.Topics = []kmsg.MetadataRequestTopic{}
+			_, err := b.Request(ctx, request)
+			answers <- err
+		}()
+	}
+	var err error
+	for range brokers {
+		if err = <-answers; err == nil {
+			return nil
+		}
+	}
+	return &dom.UnavailableError{Dependency: dom.Kafka, Err: err}
 }
 
 // errUnanswered stands for a record whose fate was not known when the caller stopped waiting.

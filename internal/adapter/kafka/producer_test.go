@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"testing"
 	"time"
 
@@ -120,6 +121,23 @@ func TestPublishWithoutBroker(t *testing.T) {
 	began := time.Now()
 	require.Error(t, p.Publish(ctx, messages)[0])
 	require.Less(t, time.Since(began), time.Second, "who stops waiting is answered at once")
+}
+
+func TestPingPastABrokerThatSaysNothing(t *testing.T) {
+	t.Parallel()
+	silent, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // binds at once
+	require.NoError(t, err)
+	defer silent.Close()
+	client := newClient(t, append([]string{silent.Addr().String()}, newCluster(t).ListenAddrs()...), prometheus.NewRegistry())
+	p := NewProducer(client, metrics.New(prometheus.NewRegistry()))
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	require.NoError(t, p.Ping(ctx))
+
+	alone := newClient(t, []string{silent.Addr().String()}, prometheus.NewRegistry())
+	short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	requireAway(t, NewProducer(alone, metrics.New(prometheus.NewRegistry())).Ping(short))
 }
 
 func TestPublishToATopicThatWasMadeAnew(t *testing.T) {

@@ -54,22 +54,21 @@ func (r *Repository) ChangeBooking(ctx context.Context, id string, c dom.Change)
 	return b, changed, nil
 }
 
+// sweepLock is the advisory lock of the one who expires overdue holds.
+const sweepLock int64 = 0x73776565706572
+
 // ExpireHolds implements dom.Repository.
 func (r *Repository) ExpireHolds(ctx context.Context, limit int, origin dom.Origin) (expired []*dom.Booking, err error) {
 	err = r.write(ctx, "expire_holds", func(ctx context.Context, conn *pgxpool.Conn) error {
 		return inTx(ctx, conn, func(tx pgx.Tx) error {
-			// The order is the index's: the longest overdue first, whatever the table's size.
-			rows, err := tx.Query(ctx, `
-				SELECT `+columns+` FROM bookings
-				WHERE status = 'held' AND expires_at <= now()
-				ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED`, limit)
-			if err != nil {
-				return err
-			}
-			if expired, err = scanBookings(rows); err != nil {
-				return err
-			}
-			return r.expire(ctx, tx, expired, origin)
+			// The order is the index's: the longest overdue first, whatever the table's size. A second
+			// sweep at the same time would hardly be done sooner, but take from the calls what the
+			// first one leaves them.
+			expired, err = r.expire(ctx, tx, origin, `
+				SELECT `+columns+`, clock_timestamp() FROM bookings
+				WHERE status = 'held' AND expires_at <= now() AND (SELECT pg_try_advisory_xact_lock($2))
+				ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED`, limit, sweepLock)
+			return err
 		})
 	})
 	if err != nil {
@@ -78,22 +77,30 @@ func (r *Repository) ExpireHolds(ctx context.Context, limit int, origin dom.Orig
 	return expired, nil
 }
 
-// expire ends overdue holds that the transaction has locked.
-func (r *Repository) expire(ctx context.Context, tx pgx.Tx, holds []*dom.Booking, origin dom.Origin) error {
-	if len(holds) == 0 {
-		return nil
+// expire ends the overdue holds that a query locks, and answers them. The query answers them with the
+// server's clock behind their columns.
+func (r *Repository) expire(ctx context.Context, tx pgx.Tx, origin dom.Origin, query string, args ...any) ([]*dom.Booking, error) {
+	rows, err := tx.Query(ctx, query, args...)
+	if err != nil {
+		return nil, err
 	}
-	var now time.Time
-	if err := tx.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&now); err != nil {
-		return err
-	}
-	events := make([]*dom.Event, 0, len(holds))
-	for _, b := range holds {
+	defer rows.Close()
+	var expired []*dom.Booking
+	var events []*dom.Event
+	for rows.Next() {
+		var now time.Time
+		b, err := scanBooking(rows, &now)
+		if err != nil {
+			return nil, err
+		}
 		if event := b.Expire(now, origin); event != nil {
-			events = append(events, event)
+			expired, events = append(expired, b), append(events, event)
 		}
 	}
-	return r.writeChanges(ctx, tx, events)
+	if err := rows.Err(); err != nil || len(events) == 0 {
+		return nil, err
+	}
+	return expired, r.writeChanges(ctx, tx, events)
 }
 
 // writeChanges writes bookings that the transaction has locked, as they are in their events, with

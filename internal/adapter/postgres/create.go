@@ -146,19 +146,13 @@ func (r *Repository) createInTx(ctx context.Context, conn *pgxpool.Conn, n dom.N
 	tables := b.Tables()
 	sort.Strings(tables)
 	err = inTx(ctx, conn, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, `
-			SELECT `+columns+` FROM bookings
+		expired, err = r.expire(ctx, tx, n.Origin, `
+			SELECT `+columns+`, clock_timestamp() FROM bookings
 			WHERE status = 'held' AND expires_at <= now() AND id IN (
 				SELECT booking_id FROM table_occupancies
 				WHERE venue_id = $1 AND table_id = ANY ($2) AND during && tstzrange($3, $4))
 			ORDER BY id FOR UPDATE`, b.VenueID, tables, b.Sitting.Start, b.Sitting.End)
 		if err != nil {
-			return err
-		}
-		if expired, err = scanBookings(rows); err != nil {
-			return err
-		}
-		if err := r.expire(ctx, tx, expired, n.Origin); err != nil {
 			return err
 		}
 		tag, err := tx.Exec(ctx, occupy, b.ID, b.VenueID, tables, b.Sitting.Start, b.Sitting.End)

@@ -101,15 +101,20 @@ func (r *EventRepository) ReleaseShards(ctx context.Context, owner string) error
 }
 
 // GetPendingOutbox does what the port says.
-func (r *EventRepository) GetPendingOutbox(ctx context.Context, shards []int16, perShard int) ([]dom.OutboxMessage, error) {
+func (r *EventRepository) GetPendingOutbox(
+	ctx context.Context, shards []int16, perShard int, except []string,
+) ([]dom.OutboxMessage, error) {
 	defer r.m.ObserveQuery("get_pending_outbox", time.Now())
 	// One probe of idx_outbox_pending a shard, so that a long queue in one costs the others nothing.
+	// NOT IN of a query and not <> ALL of the array: only the former is always hashed.
 	rows, err := r.pool.Query(ctx, `
 		SELECT o.id, o.shard, o.topic, o.key, o.payload, o.event_id, o.booking_version, o.traceparent, o.retry_count
 		FROM unnest($1::smallint[]) AS s (shard)
 		CROSS JOIN LATERAL (
-			SELECT * FROM outbox WHERE status = 'pending' AND shard = s.shard ORDER BY shard, id LIMIT $2
-		) o`, shards, perShard)
+			SELECT * FROM outbox
+			WHERE status = 'pending' AND shard = s.shard AND key NOT IN (SELECT unnest($3::varchar[]))
+			ORDER BY shard, id LIMIT $2
+		) o`, shards, perShard, append([]string{}, except...))
 	if err != nil {
 		return nil, fmt.Errorf("get pending outbox: %w", asDomain(ctx, err))
 	}

@@ -278,7 +278,7 @@ func TestOperatorsAtOnce(t *testing.T) {
 	var relay sync.WaitGroup
 	relay.Go(func() {
 		for last := false; ; {
-			messages, err := r.GetPendingOutbox(ctx, []int16{dom.Shard("b1")}, 100)
+			messages, err := r.GetPendingOutbox(ctx, []int16{dom.Shard("b1")}, 100, nil)
 			if err != nil {
 				t.Error(err)
 				return

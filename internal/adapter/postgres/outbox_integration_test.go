@@ -74,7 +74,7 @@ func TestOutboxUsesItsIndexes(t *testing.T) {
 	}
 	for pass := range 20 {
 		began := time.Now()
-		messages, err := r.GetPendingOutbox(ctx, shards, 31)
+		messages, err := r.GetPendingOutbox(ctx, shards, 31, nil)
 		require.NoError(t, err)
 		require.Len(t, messages, 16*31)
 		ids := make([]int64, len(messages))
@@ -139,7 +139,7 @@ func TestOutboxWithoutPostgres(t *testing.T) {
 	defer pool.Close()
 	r := NewEventRepository(pool, metrics.New(prometheus.NewRegistry()))
 	_, leaseErr := r.LeaseShards(ctx, "a", time.Second)
-	_, pendingErr := r.GetPendingOutbox(ctx, []int16{1}, 1)
+	_, pendingErr := r.GetPendingOutbox(ctx, []int16{1}, 1, nil)
 	_, sentErr := r.MarkSent(ctx, "a", nil, []int64{1})
 	_, statsErr := r.OutboxStats(ctx)
 	_, _, deleteErr := r.DeleteSent(ctx, time.Hour, 0, 1)

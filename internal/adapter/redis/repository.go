@@ -115,6 +115,27 @@ func (r *HoldRepository) DeleteHold(ctx context.Context, key, bookingID string) 
 	return deleted, err
 }
 
+// DeleteHolds releases those of the keys that their bookings own. They go in one pipeline, to each
+// server of a cluster its own, and not in one script, since a cluster runs no script on keys of
+// several slots.
+//
+// Errors: *dom.UnavailableError.
+func (r *HoldRepository) DeleteHolds(ctx context.Context, holds []dom.Hold) error {
+	if len(holds) == 0 {
+		return nil
+	}
+	return r.call(ctx, "delete_holds", func(ctx context.Context) error {
+		_, err := r.client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+			for _, h := range holds {
+				// With its text and not its hash, which a server that was restarted does not know.
+				deleteScript.Eval(ctx, pipe, []string{h.Key}, h.BookingID)
+			}
+			return nil
+		})
+		return err
+	})
+}
+
 // call runs one operation within its time, counts it, and makes its error one of the domain. A
 // request that was cancelled or ran out of time stays what it is.
 func (r *HoldRepository) call(ctx context.Context, operation string, do func(context.Context) error) error {

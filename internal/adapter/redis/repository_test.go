@@ -109,10 +109,12 @@ func TestOperationsAreCounted(t *testing.T) {
 	_, _ = repo.GetHold(t.Context(), "k")
 	_, _ = repo.ReplaceHold(t.Context(), "k", "a", "b", time.Minute)
 	_, _ = repo.DeleteHold(t.Context(), "k", "b")
+	_ = repo.DeleteHolds(t.Context(), []dom.Hold{{Key: "k", BookingID: "b"}, {Key: "l", BookingID: "b"}})
 	require.NoError(t, testutil.GatherAndCompare(reg, strings.NewReader(`
 # HELP redis_operations_total Operations on Redis.
 # TYPE redis_operations_total counter
 redis_operations_total{operation="delete_hold",service="booking-svc"} 1
+redis_operations_total{operation="delete_holds",service="booking-svc"} 1
 redis_operations_total{operation="get_hold",service="booking-svc"} 1
 redis_operations_total{operation="replace_hold",service="booking-svc"} 1
 redis_operations_total{operation="set_hold",service="booking-svc"} 1
@@ -202,6 +204,7 @@ func TestServerThatIsGone(t *testing.T) {
 		func() error { _, err := repo.GetHold(t.Context(), "k"); return err },
 		func() error { _, err := repo.ReplaceHold(t.Context(), "k", "a", "b", time.Minute); return err },
 		func() error { _, err := repo.DeleteHold(t.Context(), "k", "a"); return err },
+		func() error { return repo.DeleteHolds(t.Context(), []dom.Hold{{Key: "k", BookingID: "a"}}) },
 	} {
 		repo.breaker.succeeded() // so that each is really tried
 		err := call()

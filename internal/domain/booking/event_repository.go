@@ -75,8 +75,8 @@ type EventRepository interface {
 	// ReleaseShards gives up all leases of owner and its place among the living relays.
 	ReleaseShards(ctx context.Context, owner string) error
 	// GetPendingOutbox reads pending events of the shards, at most perShard of each, by rising id
-	// within a shard.
-	GetPendingOutbox(ctx context.Context, shards []int16, perShard int) ([]OutboxMessage, error)
+	// within a shard, as of one moment. The bookings in except are passed over.
+	GetPendingOutbox(ctx context.Context, shards []int16, perShard int, except []string) ([]OutboxMessage, error)
 	// MarkSent marks events as sent, in one statement, as far as owner still has the lease of
 	// their shard in the same epoch. It answers how many it marked.
 	MarkSent(ctx context.Context, owner string, leases []Lease, ids []int64) (int, error)
@@ -101,6 +101,10 @@ type EventPublisher interface {
 	// The answer has one entry a message: nil for acknowledged, an error that wraps
 	// ErrRecordRejected for a fault of this very record, *UnavailableError for Kafka otherwise.
 	Publish(ctx context.Context, messages []OutboxMessage) []error
+	// Ping tells whether any broker answers; nil means that one does.
+	//
+	// Errors: *UnavailableError for Kafka.
+	Ping(ctx context.Context) error
 }
 
 // EventEncoder writes an event as the value of its Kafka message: common.BookingEvent as protobuf

@@ -18,6 +18,15 @@ type HoldRepository interface {
 	ReplaceHold(ctx context.Context, key, oldID, newID string, ttl time.Duration) (replaced bool, err error)
 	// DeleteHold releases the key if bookingID owns it, in one step.
 	DeleteHold(ctx context.Context, key, bookingID string) (deleted bool, err error)
+	// DeleteHolds releases those of the keys that their bookings own, each in one step, all of them
+	// in few round trips. When it fails, some may have been released.
+	DeleteHolds(ctx context.Context, holds []Hold) error
+}
+
+// Hold is a key and the booking that may own it.
+type Hold struct {
+	Key       string
+	BookingID string
 }
 
 // HoldKey is the key of a table's hold: hold:{venue_id}:{table_id}:{date}:{start_time}.

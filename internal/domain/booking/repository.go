@@ -47,7 +47,7 @@ type Repository interface {
 	// holds do not count.
 	TakenTables(ctx context.Context, venueID string, tableIDs []string, during Sitting) (map[string]bool, error)
 	// ExpireHolds expires overdue holds, at most limit, and answers them. Holds that another
-	// caller works on are passed over.
+	// caller works on are passed over; all are, while another caller is in here.
 	ExpireHolds(ctx context.Context, limit int, origin Origin) ([]*Booking, error)
 	// VenueZone answers the time zone of the venue's latest sitting.
 	//

@@ -12,8 +12,9 @@ const (
 	expiryBatch = 500
 	// keyInterval is the time between two removals of old idempotency keys.
 	keyInterval = time.Minute
-	// keyBatch is how many keys are removed in one statement.
+	// keyBatch is how many keys are removed in one statement, and keyPause separates two of them.
 	keyBatch = 1000
+	keyPause = 20 * time.Millisecond
 )
 
 // StartExpiredHoldsWorker expires overdue holds until ctx ends. Any number of replicas may run it.
@@ -33,7 +34,7 @@ func (s *Service) StartKeyCleanup(ctx context.Context) {
 			if err != nil && ctx.Err() == nil {
 				zerolog.Ctx(ctx).Warn().Err(err).Msg("Failed to remove old idempotency keys")
 			}
-			if deleted < keyBatch {
+			if deleted < keyBatch || !sleep(ctx, keyPause) {
 				return
 			}
 		}
@@ -50,8 +51,9 @@ func (s *Service) expireHolds(ctx context.Context) int {
 		zerolog.Ctx(ctx).Warn().Err(err).Msg("Failed to expire holds")
 	}
 	for _, b := range expired {
-		s.afterChange(spanCtx, b, "")
+		s.tell(spanCtx, b, "")
 	}
+	s.releaseExpired(spanCtx, expired)
 	return len(expired)
 }
 

@@ -52,8 +52,9 @@ func (s *Service) takeHold(ctx context.Context, b *dom.Booking, tableID string) 
 		holder, err := s.repo.GetBooking(ctx, owner)
 		switch {
 		// Of an owner that is being created, or whose process died, nothing is known; an overdue hold
-		// goes with the new booking.
-		case errors.Is(err, dom.ErrNotFound), err == nil && holder.Status.Occupies() && holder.Sitting.Overlaps(b.Sitting):
+		// does not need its key any more.
+		case errors.Is(err, dom.ErrNotFound),
+			err == nil && holder.Status.Occupies() && (holder.Sitting.Overlaps(b.Sitting) || holder.Overdue(s.now())):
 			h.owner = owner
 			return h, nil
 		case err != nil:
@@ -88,6 +89,21 @@ func (s *Service) releaseHolds(ctx context.Context, b *dom.Booking, keys []strin
 	for _, key := range keys {
 		_, err := s.holds.DeleteHold(ctx, key, b.ID)
 		s.countFallback(err)
+	}
+}
+
+// releaseExpired gives up the keys of many holds that have expired.
+func (s *Service) releaseExpired(ctx context.Context, expired []*dom.Booking) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
+	defer cancel()
+	var holds []dom.Hold
+	for _, b := range expired {
+		for _, key := range b.HoldKeys() {
+			holds = append(holds, dom.Hold{Key: key, BookingID: b.ID})
+		}
+	}
+	if len(holds) > 0 {
+		s.countFallback(s.holds.DeleteHolds(ctx, holds))
 	}
 }
 

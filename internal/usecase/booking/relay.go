@@ -32,6 +32,13 @@ type RelayConfig struct {
 	Workers int
 	// Backoff is the first wait after a failure, doubled up to MaxBackoff: 100 ms and 2 s.
 	Backoff, MaxBackoff time.Duration
+	// RetryAfter is the wait before an event is tried again that Kafka refused for its own sake: 10 s,
+	// doubled with each of the retries. What refuses it may be a setting that an operator has to
+	// notice and mend.
+	RetryAfter time.Duration
+	// GiveBackAfter is how long nothing that this relay sends is acknowledged before it leaves its
+	// shards to others, if there are any: 10 s.
+	GiveBackAfter time.Duration
 	// StatsEvery is the time between two measurements of the outbox: 5 s.
 	StatsEvery time.Duration
 	// Retention is how long an event is kept after it was sent: 24 h.
@@ -49,6 +56,8 @@ func (c *RelayConfig) setDefaults() {
 		{&c.Poll, 100 * time.Millisecond},
 		{&c.Backoff, 100 * time.Millisecond},
 		{&c.MaxBackoff, 2 * time.Second},
+		{&c.RetryAfter, 10 * time.Second},
+		{&c.GiveBackAfter, 10 * time.Second},
 		{&c.StatsEvery, 5 * time.Second},
 		{&c.Retention, 24 * time.Hour},
 		{&c.FlushLimit, 5 * time.Second},
@@ -77,6 +86,7 @@ type Relay struct {
 	cfg       RelayConfig
 	owner     string
 	leases    leaseTable
+	contact   contact
 	// asked is closed when leases were asked for once, with or without success.
 	asked   chan struct{}
 	workers []*worker
@@ -147,35 +157,6 @@ func untraced(ctx context.Context) context.Context {
 	_, _ = rand.Read(trc[:]) // It never fails.
 	_, _ = rand.Read(span[:])
 	return trace.ContextWithSpanContext(ctx, trace.NewSpanContext(trace.SpanContextConfig{TraceID: trc, SpanID: span}))
-}
-
-// keepLeases renews the leases until ctx is done.
-func (r *Relay) keepLeases(ctx context.Context) {
-	r.renewLeases(ctx)
-	close(r.asked)
-	for sleep(ctx, r.cfg.LeaseTTL/3) {
-		r.renewLeases(ctx)
-	}
-}
-
-func (r *Relay) renewLeases(ctx context.Context) {
-	// The store counts from a later moment than this, so a lease ends here before it ends there,
-	// by the margin even if the clocks run differently fast.
-	asked := time.Now()
-	call, cancel := context.WithTimeout(ctx, r.cfg.LeaseTTL)
-	defer cancel()
-	leases, err := r.events.LeaseShards(call, r.owner, r.cfg.LeaseTTL)
-	if err != nil {
-		if ctx.Err() == nil && r.quiet.admit("lease") {
-			zerolog.Ctx(ctx).Warn().Err(err).Msg("Failed to renew the leases of the outbox")
-		}
-		return
-	}
-	margin := r.cfg.LeaseTTL / 6
-	if r.leases.set(leases, asked.Add(r.cfg.LeaseTTL-margin)) {
-		zerolog.Ctx(ctx).Info().Str("relay", r.owner).Int("shards", len(leases)).Msg("Relaying events")
-		r.Wake()
-	}
 }
 
 // measure sets the outbox metrics until ctx is done.

@@ -55,9 +55,9 @@ type countedReads struct {
 	n atomic.Int32
 }
 
-func (c *countedReads) GetPendingOutbox(ctx context.Context, shards []int16, n int) ([]dom.OutboxMessage, error) {
+func (c *countedReads) GetPendingOutbox(ctx context.Context, shards []int16, n int, except []string) ([]dom.OutboxMessage, error) {
 	c.n.Add(1)
-	return c.EventRepository.GetPendingOutbox(ctx, shards, n)
+	return c.EventRepository.GetPendingOutbox(ctx, shards, n, except)
 }
 
 func TestRelayGoesOnPastATopicThatIsAway(t *testing.T) {
@@ -100,7 +100,7 @@ func TestRelayGivesUpARefusedEvent(t *testing.T) {
 	})
 	add(o, "bad", 4)
 	cfg := quickConfig
-	cfg.Backoff, cfg.MaxBackoff = 200*time.Millisecond, 400*time.Millisecond
+	cfg.RetryAfter = 200 * time.Millisecond
 	r, _ := startRelay(ctx, t, o, p, cfg)
 
 	// Others are not kept up by it.
@@ -163,9 +163,74 @@ func TestRelaySeesPastManyRefusedEvents(t *testing.T) {
 	good.Shard = 5
 	o.Add(good)
 	cfg := quickConfig
-	cfg.Backoff, cfg.MaxBackoff = time.Hour, time.Hour
+	cfg.RetryAfter = time.Hour
 	startRelay(t.Context(), t, o, p, cfg)
 	waitSent(t, o, 1)
+	require.Zero(t, countStatus(o, dom.OutboxDLQ))
+}
+
+// Far more than a pass reads of a shard wait: for their topic, or since they were refused.
+func TestRelayReadsPastAllThatWaits(t *testing.T) {
+	for name, cause := range map[string]error{
+		"refused": dom.ErrRecordRejected,
+		"away":    &dom.UnavailableError{Dependency: dom.Kafka, Err: errors.New("no leader")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o, p := bookingtest.NewMemoryOutbox(), newPublisher()
+			p.Respond(func(m dom.OutboxMessage) error {
+				if m.Topic == "booking.held" {
+					return cause
+				}
+				return nil
+			})
+			inShard := func(booking string, version int, topic dom.EventType) {
+				m := bookingtest.Message(booking, version, topic)
+				m.Shard = 5
+				o.Add(m)
+			}
+			const waiting = 300
+			for i := range waiting {
+				inShard("waits"+strconv.Itoa(i), 1, "booking.held")
+				inShard("waits"+strconv.Itoa(i), 2, "booking.confirmed")
+			}
+			inShard("good", 2, "booking.confirmed")
+			cfg := quickConfig
+			cfg.RetryAfter = time.Hour
+			cfg.Backoff, cfg.MaxBackoff = 5*time.Second, 5*time.Second
+			startRelay(t.Context(), t, o, p, cfg)
+			waitSent(t, o, 1)
+			require.Equal(t, "good", p.Published()[0].Key)
+			inShard("later", 1, "booking.seated")
+			waitSent(t, o, 2)
+			require.Equal(t, "later", p.Published()[1].Key)
+		})
+	}
+}
+
+// A relay that is started, or takes a shard over, waits anew for an event that was refused before.
+func TestRelayDoesNotHastenARefusedEventWhenItStarts(t *testing.T) {
+	o, p := bookingtest.NewMemoryOutbox(), newPublisher()
+	refused := bookingtest.Message("bad", 1, "booking.held")
+	refused.RetryCount = maxRetries
+	o.Add(refused)
+	add(o, "good", 1)
+	p.Respond(func(m dom.OutboxMessage) error {
+		if m.Key == "bad" {
+			return dom.ErrRecordRejected
+		}
+		return nil
+	})
+	cfg := quickConfig
+	cfg.RetryAfter = time.Hour
+	_, stop := startRelay(t.Context(), t, o, p, cfg)
+	waitSent(t, o, 1)
+	stop()
+	require.Len(t, p.Published(), 1)
+	require.Zero(t, countStatus(o, dom.OutboxDLQ))
+
+	cfg.RetryAfter = time.Millisecond
+	startRelay(t.Context(), t, o, p, cfg)
+	require.Eventually(t, func() bool { return countStatus(o, dom.OutboxDLQ) == 1 }, within, time.Millisecond)
 }
 
 func TestRelayWithoutPostgresForAWhile(t *testing.T) {

@@ -4,7 +4,6 @@ package booking_test
 
 import (
 	"context"
-	"crypto/rand"
 	"net"
 	"strconv"
 	"sync"
@@ -80,10 +79,19 @@ type process struct {
 	*usecase.Relay
 	pool   *pgxpool.Pool
 	client *kgo.Client
+	log    testenv.Buffer
 	stop   func() error
 }
 
+// quickRetries is the usual relay, but for the time that an operator has.
+var quickRetries = usecase.RelayConfig{RetryAfter: 100 * time.Millisecond, GiveBackAfter: time.Second}
+
 func startProcess(t *testing.T, url string, brokers []string) *process {
+	t.Helper()
+	return startProcessWith(t, url, brokers, quickRetries)
+}
+
+func startProcessWith(t *testing.T, url string, brokers []string, cfg usecase.RelayConfig) *process {
 	t.Helper()
 	client, err := kafkainfra.NewClient(kafkainfra.Config{Brokers: brokers, ClientID: "test", Logger: zerolog.Nop()})
 	require.NoError(t, err)
@@ -91,8 +99,8 @@ func startProcess(t *testing.T, url string, brokers []string) *process {
 	m := metrics.New(prometheus.NewRegistry())
 	p := &process{pool: newPool(t, url), client: client}
 	p.Relay = usecase.NewRelay(postgres.NewEventRepository(p.pool, m), kafka.NewProducer(client, m), m,
-		usecase.RelayConfig{})
-	ctx, cancel := context.WithCancel(context.Background())
+		cfg)
+	ctx, cancel := context.WithCancel(zerolog.New(&p.log).WithContext(context.Background()))
 	ended := make(chan error, 1)
 	go func() { ended <- p.Run(ctx) }()
 	var once sync.Once
@@ -161,13 +169,6 @@ func firsts(t *testing.T, brokers []string, n int, topics ...string) map[string]
 	return versions
 }
 
-// noise answers bytes that no compression makes fewer.
-func noise(n int) []byte {
-	b := make([]byte, n)
-	_, _ = rand.Read(b) // It never fails.
-	return b
-}
-
 func requireRising(t *testing.T, versions map[string][]int, bookings, each int) {
 	t.Helper()
 	require.Len(t, versions, bookings)
@@ -232,56 +233,6 @@ func TestASecondRelayTakesOver(t *testing.T) {
 	o.waitSent(1200)
 	t.Logf("all sent %v after the first relay died", time.Since(<-died).Round(time.Millisecond))
 	requireRising(t, firsts(t, brokers, 1200, topics...), 400, 3)
-}
-
-func TestAnEventThatIsTooLargeIsGivenUp(t *testing.T) {
-	t.Parallel()
-	o, brokers := newOutbox(t), testenv.KafkaBrokers(t)
-	limit := "2000"
-	topic := newTopics(t, brokers, map[string]*string{"max.message.bytes": &limit}, 1)[0]
-	for v := 1; v <= 4; v++ {
-		m := bookingtest.Message("bad", v, dom.EventType(topic))
-		if v == 2 {
-			m.Payload = noise(5000)
-		}
-		o.add(m)
-	}
-	p := startProcess(t, o.url, brokers)
-	for i := range 200 {
-		o.add(bookingtest.Message("good"+strconv.Itoa(i), 1, dom.EventType(topic)))
-	}
-	p.Wake()
-	o.waitSent(203)
-	require.Equal(t, 1, o.count(dom.OutboxDLQ))
-	var retries, version int
-	var cause string
-	require.NoError(t, o.pool.QueryRow(context.Background(),
-		`SELECT booking_version, retry_count, last_error FROM outbox WHERE status = 'dlq'`).Scan(&version, &retries, &cause))
-	require.Equal(t, 2, version)
-	require.Equal(t, 4, retries)
-	require.Contains(t, cause, "MESSAGE_TOO_LARGE")
-	require.Equal(t, []int{1, 3, 4}, firsts(t, brokers, 203, topic)["bad"])
-}
-
-func TestEventsWaitForTheirTopic(t *testing.T) {
-	t.Parallel()
-	o, brokers := newOutbox(t), testenv.KafkaBrokers(t)
-	late := "test." + dom.NewID()
-	there := newTopics(t, brokers, nil, 1)[0]
-	p := startProcess(t, o.url, brokers)
-	for i := range 50 {
-		o.add(bookingtest.Message("late"+strconv.Itoa(i), 1, dom.EventType(late)))
-	}
-	time.Sleep(3 * time.Second)
-	o.add(bookingtest.Message("other", 1, dom.EventType(there)))
-	p.Wake()
-	o.waitSent(1)
-	ctx, cancel := context.WithTimeout(context.Background(), within)
-	defer cancel()
-	require.NoError(t, kafkainfra.EnsureTopics(ctx, p.client, 3, 1, late))
-	o.waitSent(51)
-	require.Zero(t, o.count(dom.OutboxDLQ))
-	require.Len(t, firsts(t, brokers, 50, late), 50)
 }
 
 func TestEventsWaitForTheBroker(t *testing.T) {

@@ -1,12 +1,59 @@
 package booking
 
 import (
+	"context"
 	"maps"
 	"sync"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	dom "github.com/bookingcontrol/booker-booking-svc/internal/domain/booking"
 )
+
+// keepLeases renews the leases until ctx is done. A relay that Kafka does not answer leaves its
+// shards to those that it does answer, and comes back when it hears from Kafka.
+func (r *Relay) keepLeases(ctx context.Context) {
+	ticker := time.NewTicker(r.cfg.LeaseTTL / 3)
+	defer ticker.Stop()
+	for out, first := false, true; ; first = false {
+		if out {
+			out = !r.comeBack(ctx)
+		}
+		if !out {
+			r.renewLeases(ctx)
+			out = r.giveBack(ctx)
+		}
+		if first {
+			close(r.asked)
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (r *Relay) renewLeases(ctx context.Context) {
+	// The store counts from a later moment than this, so a lease ends here before it ends there,
+	// by the margin even if the clocks run differently fast.
+	asked := time.Now()
+	call, cancel := context.WithTimeout(ctx, r.cfg.LeaseTTL)
+	defer cancel()
+	leases, err := r.events.LeaseShards(call, r.owner, r.cfg.LeaseTTL)
+	if err != nil {
+		if ctx.Err() == nil && r.quiet.admit("lease") {
+			zerolog.Ctx(ctx).Warn().Err(err).Msg("Failed to renew the leases of the outbox")
+		}
+		return
+	}
+	margin := r.cfg.LeaseTTL / 6
+	if r.leases.set(leases, asked.Add(r.cfg.LeaseTTL-margin)) {
+		zerolog.Ctx(ctx).Info().Str("relay", r.owner).Int("shards", len(leases)).Msg("Relaying events")
+		r.Wake()
+	}
+}
 
 // leaseTable is what a relay knows of its leases. They end all at once, by the monotonic clock,
 // unless they are renewed.
@@ -52,6 +99,16 @@ func (t *leaseTable) holds(l dom.Lease, now time.Time) bool {
 	defer t.mu.Unlock()
 	epoch, ok := t.epochs[l.Shard]
 	return ok && epoch == l.Epoch && now.Before(t.until)
+}
+
+// count answers how many shards the relay has at the moment now.
+func (t *leaseTable) count(now time.Time) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !now.Before(t.until) {
+		return 0
+	}
+	return len(t.epochs)
 }
 
 // hasShard tells whether the relay has a shard at the moment now.

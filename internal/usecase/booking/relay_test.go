@@ -24,6 +24,7 @@ const within = 10 * time.Second
 var quickConfig = RelayConfig{
 	Poll:    5 * time.Millisecond,
 	Backoff: 2 * time.Millisecond, MaxBackoff: 20 * time.Millisecond, StatsEvery: 10 * time.Millisecond,
+	RetryAfter: 2 * time.Millisecond,
 }
 
 type statsRecorder struct {
@@ -217,11 +218,11 @@ func (m *mortal) LeaseShards(ctx context.Context, owner string, ttl time.Duratio
 	return m.EventRepository.LeaseShards(ctx, owner, ttl)
 }
 
-func (m *mortal) GetPendingOutbox(ctx context.Context, shards []int16, n int) ([]dom.OutboxMessage, error) {
+func (m *mortal) GetPendingOutbox(ctx context.Context, shards []int16, n int, except []string) ([]dom.OutboxMessage, error) {
 	if m.dead.Load() {
 		return nil, errGone
 	}
-	return m.EventRepository.GetPendingOutbox(ctx, shards, n)
+	return m.EventRepository.GetPendingOutbox(ctx, shards, n, except)
 }
 
 func (m *mortal) MarkSent(ctx context.Context, owner string, leases []dom.Lease, ids []int64) (int, error) {
@@ -353,6 +354,8 @@ func (s stuck) Publish(ctx context.Context, messages []dom.OutboxMessage) []erro
 	return errs
 }
 
+func (s stuck) Ping(context.Context) error { return nil }
+
 func TestRelayReportsThatItCouldNotRelease(t *testing.T) {
 	o := bookingtest.NewMemoryOutbox()
 	o.Fail(errGone)
@@ -395,6 +398,13 @@ func TestRelaysOwnStatementsAreNotSampled(t *testing.T) {
 	seen := trace.SpanContextFromContext(untraced(t.Context()))
 	require.True(t, seen.IsValid())
 	require.False(t, seen.IsSampled())
+}
+
+func TestRelayWaitsForAnOperatorBetweenRetries(t *testing.T) {
+	r := NewRelay(nil, nil, nil, RelayConfig{})
+	for refusals, want := range map[int]time.Duration{1: 10 * time.Second, 2: 20 * time.Second, 3: 40 * time.Second, 1000: 40 * time.Second} {
+		require.Equal(t, want, r.retryWait(refusals))
+	}
 }
 
 func TestRelayBackoffGrowsToItsLimit(t *testing.T) {

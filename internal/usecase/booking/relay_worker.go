@@ -20,8 +20,8 @@ const (
 	passSpacing = 10 * time.Millisecond
 	// statementTimeout bounds each statement of a pass.
 	statementTimeout = 3 * time.Second
-	// maxWiden bounds how far a read is widened to see past events that wait.
-	maxWiden = 4
+	// maxPassed bounds how many bookings that wait a read passes over.
+	maxPassed = 10_000
 )
 
 // worker relays the events of a part of the relay's shards, one pass after the other.
@@ -37,8 +37,8 @@ type worker struct {
 	topics map[string]*setback
 	// refused are bookings whose next event was refused, until when they wait.
 	refused map[string]time.Time
-	// widen is by how many events the reading of each shard is widened, because so many in it wait.
-	widen int
+	// behind are bookings that were seen to wait for a topic of topics.
+	behind map[string]string
 }
 
 // setback is a row of failures.
@@ -50,7 +50,7 @@ type setback struct {
 func newWorker(r *Relay, index int) *worker {
 	return &worker{
 		r: r, index: index, wake: make(chan struct{}, 1),
-		topics: make(map[string]*setback), refused: make(map[string]time.Time),
+		topics: make(map[string]*setback), refused: make(map[string]time.Time), behind: make(map[string]string),
 	}
 }
 
@@ -60,6 +60,8 @@ type progress struct {
 	sent int
 	// full: there was more to read.
 	full bool
+	// past: of what was read, something was found to wait; the next pass reads past it.
+	past bool
 	// away: nothing could be sent, since Kafka does not take events.
 	away bool
 }
@@ -85,6 +87,9 @@ func (w *worker) run(ctx context.Context, stopping <-chan struct{}) {
 		switch {
 		case ctx.Err() != nil:
 			return
+		case err == nil && p.full && p.past && w.r.contact.lostFor() < w.r.cfg.GiveBackAfter:
+			// No more than every other moment is spent on looking for what may be sent.
+			w.pause(ctx, nil, max(passSpacing, time.Since(began)))
 		case last && err == nil && p.away:
 			w.pause(ctx, nil, w.nextTry())
 		case last && (err != nil || p.sent == 0 || !p.full):
@@ -150,6 +155,11 @@ func (r *Relay) backoff(failures int) time.Duration {
 	return d/2 + rand.N(d/2+1)
 }
 
+// retryWait answers the wait before an event is tried again that was refused for a number of times.
+func (r *Relay) retryWait(refusals int) time.Duration {
+	return r.cfg.RetryAfter << (min(refusals, maxRetries) - 1)
+}
+
 // queue are the waiting events of one booking, in order.
 type queue struct {
 	lease    dom.Lease
@@ -173,9 +183,9 @@ func (w *worker) pass(ctx context.Context) (progress, error) {
 	}
 	w.ackedBy = leases
 	p := progress{full: full}
-	var waiting waiting
 	for err == nil && ctx.Err() == nil {
-		wave := w.next(queues, &waiting)
+		wave, past := w.next(queues)
+		p.past = p.past || past
 		if len(wave) == 0 {
 			break
 		}
@@ -183,7 +193,10 @@ func (w *worker) pass(ctx context.Context) (progress, error) {
 		for i, q := range wave {
 			messages[i] = q.messages[0]
 		}
-		for i, sendErr := range w.r.publisher.Publish(ctx, messages) {
+		began := time.Now()
+		sendErrs := w.r.publisher.Publish(ctx, messages)
+		w.r.contact.note(ctx, began, sendErrs)
+		for i, sendErr := range sendErrs {
 			done, settleErr := w.settle(ctx, wave[i], sendErr)
 			if done {
 				p.sent++
@@ -192,11 +205,7 @@ func (w *worker) pass(ctx context.Context) (progress, error) {
 		}
 		queues = wave
 	}
-	w.widen = 0
-	for _, n := range waiting.byShard {
-		w.widen = max(w.widen, n)
-	}
-	p.away = p.sent == 0 && waiting.forTopic
+	p.away = p.sent == 0 && len(w.behind) > 0
 	return p, errors.Join(err, w.mark(ctx))
 }
 
@@ -210,8 +219,7 @@ func (w *worker) read(ctx context.Context, leases []dom.Lease) (queues []*queue,
 		shards[i], byShard[l.Shard] = l.Shard, l
 	}
 	perShard := max(1, w.r.cfg.Batch/len(leases))
-	perShard += min(w.widen, maxWiden*perShard)
-	messages, err := w.r.events.GetPendingOutbox(ctx, shards, perShard)
+	messages, err := w.r.events.GetPendingOutbox(ctx, shards, perShard, w.waiting())
 	if err != nil {
 		return nil, false, err
 	}
@@ -231,35 +239,60 @@ func (w *worker) read(ctx context.Context, leases []dom.Lease) (queues []*queue,
 	return queues, full, nil
 }
 
-// waiting tells of the events that were read in a pass and may not be sent yet.
-type waiting struct {
-	byShard [dom.Shards]int
-	// forTopic: some of them wait because Kafka does not take events of their topic.
-	forTopic bool
+// waiting answers the bookings whose next event may not be sent yet.
+func (w *worker) waiting() []string {
+	now := time.Now()
+	keys := make([]string, 0, min(len(w.refused)+len(w.behind), maxPassed))
+	add := func(key string) {
+		if len(keys) < maxPassed {
+			keys = append(keys, key)
+		}
+	}
+	for key, until := range w.refused {
+		if now.Before(until) {
+			add(key)
+		}
+	}
+	for key, topic := range w.behind {
+		if s := w.topics[topic]; s == nil || !now.Before(s.until) {
+			delete(w.behind, key)
+			continue
+		}
+		add(key)
+	}
+	return keys
 }
 
-// next answers the queues whose first event may be sent now, and adds those that have to wait to
-// waiting.
-func (w *worker) next(queues []*queue, waiting *waiting) []*queue {
+// next answers the queues whose first event may be sent now. past tells that others have to wait,
+// and that the next pass will read past them.
+func (w *worker) next(queues []*queue) (wave []*queue, past bool) {
 	now := time.Now()
-	var wave []*queue
 	for _, q := range queues {
 		if len(q.messages) == 0 || !w.r.leases.holds(q.lease, now) {
 			continue
 		}
 		head := q.messages[0]
-		if until, ok := w.refused[head.Key]; ok && now.Before(until) {
-			waiting.byShard[head.Shard] += len(q.messages)
-			continue
+		if head.RetryCount > 0 {
+			until, known := w.refused[head.Key]
+			if !known {
+				// It was refused before this worker had the shard: its wait begins anew.
+				until = now.Add(w.r.retryWait(head.RetryCount))
+				w.refused[head.Key] = until
+			}
+			if now.Before(until) {
+				past = past || len(w.refused) < maxPassed
+				continue
+			}
 		}
 		if s := w.topics[head.Topic]; s != nil && now.Before(s.until) {
-			waiting.byShard[head.Shard] += len(q.messages)
-			waiting.forTopic = true
+			if len(w.refused)+len(w.behind) < maxPassed {
+				w.behind[head.Key], past = head.Topic, true
+			}
 			continue
 		}
 		wave = append(wave, q)
 	}
-	return wave
+	return wave, past
 }
 
 // settle draws the conclusions from what became of the first event of a queue. done tells whether
@@ -316,13 +349,14 @@ func (w *worker) reject(ctx context.Context, q *queue, cause error) (givenUp boo
 	call, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()
 	retries := m.RetryCount + 1
-	w.refused[m.Key] = time.Now().Add(w.r.backoff(retries + 3))
+	w.refused[m.Key] = time.Now().Add(w.r.retryWait(retries))
 	if !w.r.leases.holds(q.lease, time.Now()) {
 		return false, nil
 	}
 	if err := w.r.events.MarkFailed(call, w.r.owner, q.lease, m.ID, retries, status, cause.Error()); err != nil {
 		return false, err
 	}
+	m.RetryCount = retries
 	level := zerolog.WarnLevel
 	if status == dom.OutboxDLQ {
 		level = zerolog.ErrorLevel

@@ -170,16 +170,21 @@ var changeMessages = map[dom.Status]string{
 // afterChange does what follows a committed change: wake the relay, count, log, and release the
 // keys of a hold that has ended.
 func (s *Service) afterChange(ctx context.Context, b *dom.Booking, adminID string) {
+	s.tell(ctx, b, adminID)
+	switch b.Status {
+	case dom.StatusConfirmed, dom.StatusCancelled, dom.StatusExpired:
+		s.releaseHolds(ctx, b, b.HoldKeys())
+	}
+}
+
+// tell wakes the relay, counts and logs a committed change.
+func (s *Service) tell(ctx context.Context, b *dom.Booking, adminID string) {
 	s.committed()
 	s.metrics.BookingChanged(string(b.Status))
 	zerolog.Ctx(ctx).Info().
 		Str("booking_id", b.ID).Str("venue_id", b.VenueID).Str("table_id", b.Table.TableID).
 		Str("status", string(b.Status)).Str("admin_id", adminID).
 		Msg(changeMessages[b.Status])
-	switch b.Status {
-	case dom.StatusConfirmed, dom.StatusCancelled, dom.StatusExpired:
-		s.releaseHolds(ctx, b, b.HoldKeys())
-	}
 }
 
 // origin describes the request that runs under ctx.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -548,6 +549,38 @@ func TestConfirmOfAnOverdueHoldReleasesItsKey(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, owner)
 	require.Equal(t, 1, f.counts.changes["expired"])
+}
+
+func TestKeyCleanupKeepsKeysForTheirTime(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	f := newFixture(t)
+	keys := keyBatch + 10 // More than one batch.
+	for i := range keys + 1 {
+		if i == keys {
+			f.repo.Advance(f.cfg.KeyRetention + time.Minute)
+		}
+		n := bookingtest.New("v", "t"+strconv.Itoa(i), 0)
+		n.IdempotencyKey, n.RequestHash = strconv.Itoa(i), []byte("hash")
+		_, err := f.repo.CreateBooking(ctx, n)
+		require.NoError(t, err)
+	}
+	done := make(chan struct{})
+	go func() { f.StartKeyCleanup(ctx); close(done) }()
+	kept := func(i int) bool {
+		_, _, err := f.repo.FindByKey(ctx, "v", strconv.Itoa(i))
+		return err == nil
+	}
+	require.Eventually(t, func() bool {
+		for i := range keys {
+			if kept(i) {
+				return false
+			}
+		}
+		return true
+	}, within, time.Millisecond)
+	require.True(t, kept(keys), "a young key stays")
+	cancel()
+	<-done
 }
 
 func TestExpiredHoldsWorker(t *testing.T) {

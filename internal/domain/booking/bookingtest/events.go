@@ -32,6 +32,7 @@ func EventRepositorySuite(t *testing.T, open func(t *testing.T) EventRepository)
 		"released shards are free at once":                    leaseReleased,
 		"leasing at the same time never gives a lease twice":  raceLeases,
 		"pending events are read by shard, in order":          pendingInOrder,
+		"bookings that wait are read past":                    pendingExcept,
 		"marking sent requires the lease":                     markSent,
 		"a failed event keeps its count until it is given up": markFailed,
 		"a failure is not counted without the lease":          markFailedLeaseLost,
@@ -191,7 +192,7 @@ func addTo(r EventRepository, shard int16, version int) dom.OutboxMessage {
 
 func pending(t *testing.T, r EventRepository, perShard int, shards ...int16) []dom.OutboxMessage {
 	t.Helper()
-	messages, err := r.GetPendingOutbox(context.Background(), shards, perShard)
+	messages, err := r.GetPendingOutbox(context.Background(), shards, perShard, nil)
 	require.NoError(t, err)
 	return messages
 }
@@ -210,6 +211,26 @@ func pendingInOrder(t *testing.T, r EventRepository) {
 		byShard[m.Shard] = append(byShard[m.Shard], m)
 	}
 	require.Equal(t, map[int16][]dom.OutboxMessage{1: one[:3], 2: two[:3]}, byShard, "at most so many of each")
+}
+
+func pendingExcept(t *testing.T, r EventRepository) {
+	add := func(booking string, version int) dom.OutboxMessage {
+		m := Message(booking, version, "booking.held")
+		m.Shard = 1
+		m.ID = r.Add(m)
+		return m
+	}
+	var except []string
+	for i := range 20 {
+		booking := "waits-" + strconv.Itoa(i)
+		add(booking, 1)
+		add(booking, 2)
+		except = append(except, booking)
+	}
+	one, two := add("goes-on", 1), add("goes-on", 2)
+	got, err := r.GetPendingOutbox(context.Background(), []int16{1, 2}, 2, except)
+	require.NoError(t, err)
+	require.Equal(t, []dom.OutboxMessage{one, two}, got)
 }
 
 func markSent(t *testing.T, r EventRepository) {

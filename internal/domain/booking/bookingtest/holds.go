@@ -75,6 +75,19 @@ func (h *Holds) DeleteHold(ctx context.Context, key, bookingID string) (bool, er
 	return true, nil
 }
 
+// DeleteHolds releases those of the keys that their bookings own.
+func (h *Holds) DeleteHolds(ctx context.Context, holds []dom.Hold) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	for _, hold := range holds {
+		if _, err := h.DeleteHold(ctx, hold.Key, hold.BookingID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // owner answers who has the key, "" for nobody. The lock is held.
 func (h *Holds) owner(key string) string {
 	held, ok := h.holds[key]
@@ -179,6 +192,22 @@ func TestHoldRepository(t *testing.T, newRepo func(t *testing.T) dom.HoldReposit
 			del(t, repo, key, a, false)
 			requireOwner(t, repo, key, "")
 		},
+		"of many keys the owned ones are released": func(t *testing.T, repo dom.HoldRepository) {
+			require.NoError(t, repo.DeleteHolds(t.Context(), nil))
+			var holds []dom.Hold
+			for range 100 {
+				hold := dom.Hold{Key: freshKey(), BookingID: dom.NewID()}
+				set(t, repo, hold.Key, hold.BookingID, long, true)
+				holds = append(holds, hold)
+			}
+			another, gone := dom.NewID(), freshKey()
+			mixed := append([]dom.Hold{{Key: gone, BookingID: another}, {Key: holds[0].Key, BookingID: another}}, holds[1:]...)
+			require.NoError(t, repo.DeleteHolds(t.Context(), mixed))
+			requireOwner(t, repo, holds[0].Key, holds[0].BookingID)
+			for _, hold := range holds[1:] {
+				requireOwner(t, repo, hold.Key, "")
+			}
+		},
 		"a released key can be taken": func(t *testing.T, repo dom.HoldRepository) {
 			key, a, b := freshKey(), dom.NewID(), dom.NewID()
 			set(t, repo, key, a, long, true)
@@ -241,6 +270,8 @@ func TestHoldRepository(t *testing.T, newRepo func(t *testing.T) dom.HoldReposit
 			_, err = repo.ReplaceHold(ctx, key, "", a, long)
 			require.ErrorIs(t, err, context.Canceled)
 			_, err = repo.DeleteHold(ctx, key, a)
+			require.ErrorIs(t, err, context.Canceled)
+			err = repo.DeleteHolds(ctx, []dom.Hold{{Key: key, BookingID: a}})
 			require.ErrorIs(t, err, context.Canceled)
 			var away *dom.UnavailableError
 			require.NotErrorAs(t, err, &away)

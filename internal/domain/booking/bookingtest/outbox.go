@@ -160,7 +160,9 @@ func (o *MemoryOutbox) ReleaseShards(_ context.Context, owner string) error {
 }
 
 // GetPendingOutbox does what the port says.
-func (o *MemoryOutbox) GetPendingOutbox(_ context.Context, shards []int16, perShard int) ([]dom.OutboxMessage, error) {
+func (o *MemoryOutbox) GetPendingOutbox(
+	_ context.Context, shards []int16, perShard int, except []string,
+) ([]dom.OutboxMessage, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.err != nil {
@@ -169,7 +171,8 @@ func (o *MemoryOutbox) GetPendingOutbox(_ context.Context, shards []int16, perSh
 	var messages []dom.OutboxMessage
 	counts := make(map[int16]int)
 	for _, r := range o.rows {
-		if r.Status == dom.OutboxPending && slices.Contains(shards, r.Shard) && counts[r.Shard] < perShard {
+		if r.Status == dom.OutboxPending && slices.Contains(shards, r.Shard) && counts[r.Shard] < perShard &&
+			!slices.Contains(except, r.Key) {
 			counts[r.Shard]++
 			messages = append(messages, r.OutboxMessage)
 		}

@@ -1,6 +1,7 @@
 package bookingtest
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -41,6 +42,7 @@ func EventPublisherSuite(t *testing.T, open func(t *testing.T) EventPublisher) {
 		"a topic that is missing may come":                publishMissing,
 		"who is not waited for has failed":                publishCancelled,
 		"many publish at once, each gets its own answers": publishTogether,
+		"a cluster that is there answers":                 publisherAnswers,
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -186,6 +188,13 @@ func publishTogether(t *testing.T, p EventPublisher) {
 	require.Len(t, p.Received(p.Topic, publishers*each/2), publishers*each/2)
 }
 
+func publisherAnswers(t *testing.T, p EventPublisher) {
+	require.NoError(t, p.Ping(context.Background()))
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	requireKafkaAway(t, p.Ping(ctx))
+}
+
 func requireKafkaAway(t *testing.T, err error) {
 	t.Helper()
 	var away *dom.UnavailableError
@@ -199,6 +208,7 @@ type MemoryPublisher struct {
 	mu      sync.Mutex
 	limits  map[string]int
 	respond func(dom.OutboxMessage) error
+	away    error
 	got     []dom.OutboxMessage
 	waves   [][]dom.OutboxMessage
 }
@@ -216,6 +226,13 @@ func (p *MemoryPublisher) Respond(fn func(dom.OutboxMessage) error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.respond = fn
+}
+
+// Leave makes the cluster unreachable for this publisher, with err as the cause; nil ends it.
+func (p *MemoryPublisher) Leave(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.away = err
 }
 
 // Published answers what was acknowledged, in order.
@@ -236,7 +253,7 @@ func (p *MemoryPublisher) Waves() [][]dom.OutboxMessage {
 func (p *MemoryPublisher) Publish(ctx context.Context, messages []dom.OutboxMessage) []error {
 	p.mu.Lock()
 	p.waves = append(p.waves, slices.Clone(messages))
-	respond := p.respond
+	respond, away := p.respond, p.away
 	p.mu.Unlock()
 	errs := make([]error, len(messages))
 	for i, m := range messages {
@@ -244,6 +261,8 @@ func (p *MemoryPublisher) Publish(ctx context.Context, messages []dom.OutboxMess
 		switch {
 		case ctx.Err() != nil:
 			errs[i] = &dom.UnavailableError{Dependency: dom.Kafka, Err: ctx.Err()}
+		case away != nil:
+			errs[i] = &dom.UnavailableError{Dependency: dom.Kafka, Err: away}
 		case !known:
 			errs[i] = &dom.UnavailableError{Dependency: dom.Kafka, Err: errors.New("no such topic")}
 		case len(m.Payload) > limit:
@@ -258,4 +277,14 @@ func (p *MemoryPublisher) Publish(ctx context.Context, messages []dom.OutboxMess
 		}
 	}
 	return errs
+}
+
+// Ping does what the port says.
+func (p *MemoryPublisher) Ping(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := cmp.Or(ctx.Err(), p.away); err != nil {
+		return &dom.UnavailableError{Dependency: dom.Kafka, Err: err}
+	}
+	return nil
 }
