@@ -99,7 +99,7 @@ func build(ctx context.Context, cfg *config.Config, log zerolog.Logger) (s *serv
 
 	s.relay = booking.NewRelay(
 		pgadapter.NewEventRepository(s.workerPool, m), kafkaadapter.NewProducer(s.kafka, m), m,
-		booking.RelayConfig{Retention: cfg.OutboxRetention, FlushLimit: cfg.ShutdownTimeout / 4})
+		booking.RelayConfig{Retention: cfg.OutboxRetention, RetryAfter: cfg.OutboxRetryAfter, FlushLimit: cfg.ShutdownTimeout / 4})
 	venueClient := venue.NewClient(s.venueConn, venue.Options{Timeout: cfg.VenueTimeout, CacheTTL: cfg.VenueCacheTTL})
 	s.bookings = booking.NewService(
 		pgadapter.NewRepository(s.pool, kafkaadapter.EncodeEvent, m),

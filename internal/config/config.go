@@ -64,10 +64,12 @@ type Config struct {
 	VenueTimeout  time.Duration
 	VenueCacheTTL time.Duration
 
-	HoldTTLMinutes       int
-	MaxAdvanceDays       int
-	ExpiryInterval       time.Duration
-	OutboxRetention      time.Duration
+	HoldTTLMinutes  int
+	MaxAdvanceDays  int
+	ExpiryInterval  time.Duration
+	OutboxRetention time.Duration
+	// OutboxRetryAfter is the wait before the first retry of an event that Kafka refused.
+	OutboxRetryAfter     time.Duration
 	IdempotencyRetention time.Duration
 
 	RequestTimeout  time.Duration

@@ -43,7 +43,7 @@ func TestDefaults(t *testing.T) {
 		RedisAddr:    []string{"localhost:6379"},
 		KafkaBrokers: []string{"localhost:9092"}, KafkaTopicPartitions: 12, KafkaTopicReplication: -1,
 		GRPCVenueAddr: "venue-svc:50051", VenueTimeout: 2 * time.Second, VenueCacheTTL: 5 * time.Minute,
-		HoldTTLMinutes: 15, MaxAdvanceDays: 731, ExpiryInterval: time.Second, OutboxRetention: 24 * time.Hour,
+		HoldTTLMinutes: 15, MaxAdvanceDays: 731, ExpiryInterval: time.Second, OutboxRetention: 24 * time.Hour, OutboxRetryAfter: 10 * time.Second,
 		IdempotencyRetention: 24 * time.Hour,
 		RequestTimeout:       5 * time.Second, StartupTimeout: 30 * time.Second, ShutdownTimeout: 15 * time.Second,
 		TraceRatio: 1,

@@ -70,6 +70,7 @@ func (c *Config) settings() []setting {
 		{"MAX_ADVANCE_DAYS", "731", "how far ahead a booking may start, in days", integer(&c.MaxAdvanceDays, 1, 3650)},
 		{"EXPIRY_INTERVAL", "1s", "time between two searches for overdue holds", duration(&c.ExpiryInterval, 100*time.Millisecond, time.Minute)},
 		{"OUTBOX_RETENTION", "24h", "how long sent events are kept in the outbox", duration(&c.OutboxRetention, time.Minute, 365*day)},
+		{"OUTBOX_RETRY_AFTER", "10s", "wait before an event that Kafka refused is tried again, doubled each time; after three retries it is given up", duration(&c.OutboxRetryAfter, 100*time.Millisecond, time.Hour)},
 		{"IDEMPOTENCY_RETENTION", "24h", "how long an idempotency key answers its booking", duration(&c.IdempotencyRetention, time.Minute, 365*day)},
 
 		{"REQUEST_TIMEOUT", "5s", "limit of a gRPC call, also when the client gives a longer one", duration(&c.RequestTimeout, 100*time.Millisecond, 5*time.Minute)},

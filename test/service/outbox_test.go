@@ -83,7 +83,7 @@ func (s *stack) outboxStatus(t *testing.T, id string) (status string) {
 func TestOutboxCommands(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
-	p := s.start(t)
+	p := s.start(t, "OUTBOX_RETRY_AFTER=200ms")
 	s.spoilTopic(t, "booking.held")
 	ctx := context10s(t)
 	create := func(start string) string {
@@ -190,7 +190,7 @@ func TestOutboxByHand(t *testing.T) {
 		return list
 	}
 	s.spoilTopic(t, "booking.held")
-	p := s.start(t)
+	p := s.start(t, "OUTBOX_RETRY_AFTER=200ms")
 	b, err := p.bookings.CreateBooking(context10s(t), s.request(s.venue.table2, "19:30", 2))
 	require.NoError(t, err)
 	id := s.dlqIDs(t, b.Id, 1)[0]
@@ -210,7 +210,7 @@ func TestOutboxByHand(t *testing.T) {
 	require.Len(t, pending, 1)
 	require.Equal(t, id, fmt.Sprint(pending[0]["id"]))
 
-	s.start(t)
+	s.start(t, "OUTBOX_RETRY_AFTER=200ms")
 	require.Equal(t, []string{"booking.held"}, topics(readEvents(t, b.Id, 1)))
 	require.Eventually(t, func() bool { return s.outboxStatus(t, id) == "sent" }, 20*time.Second, 50*time.Millisecond)
 }
