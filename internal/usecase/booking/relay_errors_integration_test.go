@@ -141,6 +141,16 @@ func forbid(t *testing.T, brokers []string, topic string) (allow func()) {
 		}
 	}
 	t.Cleanup(allow)
+	// A broker hears of it a little later than its controller.
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
+	require.NoError(t, err)
+	defer client.Close()
+	ask := kmsg.NewPtrMetadataRequest()
+	ask.Topics, ask.IncludeTopicAuthorizedOperations = []kmsg.MetadataRequestTopic{{Topic: &topic}}, true
+	require.Eventually(t, func() bool {
+		answer, err := ask.RequestWith(context.Background(), client)
+		return err == nil && answer.Topics[0].AuthorizedOperations&(1<<kmsg.ACLOperationWrite) == 0
+	}, within, 20*time.Millisecond, "writing is still allowed")
 	return allow
 }
 
