@@ -42,8 +42,15 @@ func newFixture(t *testing.T, brokers []string) bookingtest.EventPublisher {
 	require.NoError(t, infra.EnsureTopics(ctx, client, 3, 1, name))
 	narrow := name + ".narrow"
 	limit := strconv.Itoa(bookingtest.NarrowBytes)
-	_, err := kadm.NewClient(client).CreateTopic(ctx, 1, 1, map[string]*string{"max.message.bytes": &limit}, narrow)
+	admin := kadm.NewClient(client)
+	_, err := admin.CreateTopic(ctx, 1, 1, map[string]*string{"max.message.bytes": &limit}, narrow)
 	require.NoError(t, err)
+	// A broker hears of a new topic a little later than its controller, and the client gives a topic up
+	// after a few answers that there is none.
+	require.Eventually(t, func() bool {
+		known, err := admin.ListTopics(ctx, name, narrow)
+		return err == nil && len(known[name].Partitions) == 3 && len(known[narrow].Partitions) == 1
+	}, 20*time.Second, 20*time.Millisecond, "the broker does not know the topics")
 	return bookingtest.EventPublisher{
 		EventPublisher: NewProducer(client, metrics.New(reg)),
 		Topic:          name, Narrow: narrow, Missing: name + ".missing",
