@@ -279,6 +279,10 @@ func newHalfTopic(t *testing.T, brokers []string) string {
 	once, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.RecordRetries(0), kgo.DisableIdempotentWrite())
 	require.NoError(t, err)
 	defer once.Close()
+	require.Eventually(t, func() bool {
+		known, err := admin.ListTopics(ctx, topic)
+		return err == nil && known.Error() == nil
+	}, within, 20*time.Millisecond, "the broker does not know the topic")
 	require.ErrorIs(t, once.ProduceSync(ctx, &kgo.Record{Topic: topic}).FirstErr(), kerr.NotEnoughReplicas)
 	return topic
 }

@@ -136,6 +136,11 @@ func newTopics(t *testing.T, brokers []string, config map[string]*string, n int)
 		require.NoError(t, err)
 		topics = append(topics, topic)
 	}
+	// A broker hears of a new topic a little later than its controller.
+	require.Eventually(t, func() bool {
+		known, err := kadm.NewClient(client).ListTopics(ctx, topics...)
+		return err == nil && known.Error() == nil && len(known) == n
+	}, within, 20*time.Millisecond, "the broker does not know the topics")
 	return topics
 }
 
