@@ -18,7 +18,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// describe lists every column, constraint and index of the schema.
+// describe lists every column, constraint, index and setting of a table of the schema.
 const describe = `
 	SELECT table_name || '.' || column_name || ' ' || data_type || ' ' || is_nullable || ' ' || coalesce(column_default, '')
 	FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'goose_db_version'
@@ -27,6 +27,8 @@ const describe = `
 	WHERE connamespace = 'public'::regnamespace AND conrelid <> 'goose_db_version'::regclass
 	UNION ALL
 	SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> 'goose_db_version'
+	UNION ALL
+	SELECT oid::regclass || ' ' || unnest(reloptions) FROM pg_class WHERE relnamespace = 'public'::regnamespace
 	ORDER BY 1`
 
 // fill writes a row into every table that refers to a booking, and the booking.
