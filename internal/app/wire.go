@@ -97,8 +97,9 @@ func build(ctx context.Context, cfg *config.Config, log zerolog.Logger) (s *serv
 		return nil, err
 	}
 
+	producer := kafkaadapter.NewProducer(s.kafka, m)
 	s.relay = booking.NewRelay(
-		pgadapter.NewEventRepository(s.workerPool, m), kafkaadapter.NewProducer(s.kafka, m), m,
+		pgadapter.NewEventRepository(s.workerPool, m), producer, m,
 		booking.RelayConfig{Retention: cfg.OutboxRetention, RetryAfter: cfg.OutboxRetryAfter, FlushLimit: cfg.ShutdownTimeout / 4})
 	venueClient := venue.NewClient(s.venueConn, venue.Options{Timeout: cfg.VenueTimeout, CacheTTL: cfg.VenueCacheTTL})
 	s.bookings = booking.NewService(
@@ -118,7 +119,7 @@ func build(ctx context.Context, cfg *config.Config, log zerolog.Logger) (s *serv
 		dependency{nameOfPostgres, true, s.workerPool.Ping},
 		dependency{nameOfSchema, true, func(ctx context.Context) error { return CheckSchema(ctx, s.workerPool) }},
 		dependency{string(dom.Redis), false, func(ctx context.Context) error { return s.redis.Ping(ctx).Err() }},
-		dependency{string(dom.Kafka), false, s.kafka.Ping},
+		dependency{string(dom.Kafka), false, producer.Ping},
 		dependency{string(dom.Venue), false, func(ctx context.Context) error { return venue.Check(ctx, s.venueConn) }},
 	)
 	return s, nil
