@@ -69,7 +69,7 @@ func (o options) plan() ([]step, error) {
 	return plan, nil
 }
 
-// interrupted ends the run, and with it every process.
+// errInterrupted ends the run, and with it every process.
 var errInterrupted = errors.New("interrupted")
 
 func run(o options) (err error) {
@@ -88,8 +88,6 @@ func run(o options) (err error) {
 	say := func(format string, args ...any) { fmt.Printf(format+"\n", args...) }
 	say("faults: seed %d, %d steps, everything is in %s", o.seed, len(plan), dir)
 
-	var problems []string
-	done := make(chan error, 1)
 	c := &cluster{}
 	defer func() {
 		c.stop()
@@ -111,19 +109,20 @@ func run(o options) (err error) {
 			return err
 		}
 	}
+	done := make(chan error, 1)
 	go func() {
-		problems, err = trial(o, c, plan, say)
+		problems, err := trial(o, c, plan, say)
+		if err == nil {
+			err = verdict(o, problems, say)
+		}
 		done <- err
 	}()
 	select {
-	case err = <-done:
-	case <-signals:
-		err = errInterrupted
-	}
-	if err != nil {
+	case err := <-done:
 		return err
+	case <-signals:
+		return errInterrupted
 	}
-	return verdict(o, problems, say)
 }
 
 // again are the arguments that make the same plan.
