@@ -36,11 +36,20 @@ func (b *Buffer) Reset() {
 	b.buf.Reset()
 }
 
-// FreePort answers a port that was free a moment ago, on all interfaces.
+// given are the ports that FreePort has answered.
+var given sync.Map
+
+// FreePort answers a port that was free a moment ago, on all interfaces, and that it has not answered
+// before in this process: the system may offer the same one twice in a row.
 func FreePort(t testing.TB) int {
 	t.Helper()
-	listener, err := net.Listen("tcp", ":0") //nolint:noctx // binds at once
-	require.NoError(t, err)
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port
+	for {
+		listener, err := net.Listen("tcp", ":0") //nolint:noctx // binds at once
+		require.NoError(t, err)
+		port := listener.Addr().(*net.TCPAddr).Port
+		require.NoError(t, listener.Close())
+		if _, taken := given.LoadOrStore(port, true); !taken {
+			return port
+		}
+	}
 }
