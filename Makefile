@@ -3,11 +3,11 @@
 GO ?= go
 BIN := bin/booking-svc
 TOOLS := .bin
-# Arguments of dev, demo and faults: make dev ARGS=--reset
+# Arguments of dev, demo, faults and bench: make dev ARGS=--reset
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev demo build generate proto-baseline fmt lint lint-proto test test-unit faults tools ci clean FORCE
+.PHONY: help run dev demo build generate proto-baseline fmt lint lint-proto test test-unit faults bench bench-short tools ci clean FORCE
 
 help: ## Print what there is.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,12 @@ test: ## Run all tests, on real servers (installs what is missing).
 
 faults: ## Prove the promises under faults (ARGS="-seed 1 -short", see docs/reliability.md).
 	@scripts/faults.sh $(ARGS)
+
+bench: ## Measure the service against what PostgreSQL alone does (see docs/performance.md).
+	@scripts/bench.sh $(ARGS)
+
+bench-short: ## Show that every measurement of the bench runs.
+	@scripts/bench.sh -short $(ARGS)
 
 test-unit: ## Run the tests that need no servers.
 	$(GO) test ./...

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// figure is a row of the table.
+type figure struct {
+	Name string
+	// Limit and Service are in operations a second, Ratio is the second by the first, in each round.
+	Limit, Service, Ratio []float64
+	// LimitTimes and Times are the latencies of pgbench and of the service.
+	LimitTimes, Times result
+	Clients           int
+	// Goal is what is to be reached, and Met whether it is; Note says what was measured where a ratio does not.
+	Goal, Note string
+	Met        bool
+}
+
+// sides holds the costs of the service's creates, in processor seconds.
+type costs struct {
+	calls                    int
+	service, postgres, redis float64
+}
+
+// measure runs a pair, limit and service in turn, so that what slows the machine slows both.
+func (b *bench) measure(ctx context.Context, p pair, rounds int, d time.Duration) (f figure, cost costs, err error) {
+	f = figure{Name: p.name, Clients: p.clients}
+	b.venue.SetCallback(p.callback)
+	for range rounds {
+		limit, err := b.pgbench.run(ctx, p.database, p.limit, p.clients, d)
+		if err != nil {
+			return f, cost, fmt.Errorf("%s: %w", p.name, err)
+		}
+		time.Sleep(settle)
+		service, postgres, redis := cpuSeconds(b.service.cmd.Process.Pid), cpuSeconds(b.postgres), cpuSeconds(b.redis)
+		r, err := closed(ctx, p.clients, d, p.call)
+		if err != nil {
+			return f, cost, fmt.Errorf("%s: %w", p.name, err)
+		}
+		cost.service += cpuSeconds(b.service.cmd.Process.Pid) - service
+		cost.postgres += cpuSeconds(b.postgres) - postgres
+		cost.redis += cpuSeconds(b.redis) - redis
+		cost.calls += r.calls
+		time.Sleep(settle)
+		f.Limit, f.Service = append(f.Limit, limit.rate()), append(f.Service, r.rate())
+		f.Ratio = append(f.Ratio, r.rate()/limit.rate())
+		f.LimitTimes, f.Times = f.LimitTimes.and(limit), f.Times.and(r)
+	}
+	return f, cost, nil
+}
+
+// settle is a pause after each load, so that what it left behind (events to send) is not the next one's.
+const settle = 300 * time.Millisecond
+
+// judge says whether a figure reaches its goal: a least ratio or a least rate, and a highest p99.
+type goal struct {
+	text  string
+	ratio float64
+	rate  float64
+	p99   time.Duration
+	// above is how much the median may lie above the limit's; then nothing else counts.
+	above time.Duration
+}
+
+func (g goal) judge(f *figure) {
+	f.Goal = g.text
+	ratio, rate := median(f.Ratio), median(f.Service)
+	f.Met = g.ratio > 0 && ratio >= g.ratio || g.rate > 0 && rate >= g.rate
+	if g.p99 > 0 {
+		f.Met = f.Met && f.Times.percentile(99) <= g.p99
+	}
+	if g.above > 0 {
+		f.Met = f.Times.percentile(50)-f.LimitTimes.percentile(50) <= g.above
+	}
+}
+
+// goals of the pairs, by name and clients.
+var goals = map[string]goal{
+	"create 1":                     {text: "median ≤ 2 ms above the statement", above: 2 * time.Millisecond},
+	"create 16":                    {text: "≥ 0.9; p99 ≤ 12 ms", ratio: 0.9, p99: 12 * time.Millisecond},
+	"create 64":                    {text: "≥ 1.1; p99 ≤ 40 ms", ratio: 1.1, p99: 40 * time.Millisecond},
+	"get 16":                       {text: "≥ 0.4", ratio: 0.4},
+	"list 50 of 500 16":            {text: "≥ 0.5 or 1,800/s", ratio: 0.5, rate: 1800},
+	"availability of 20 tables 16": {text: "≥ 0.5 or 3,500/s", ratio: 0.5, rate: 3500},
+	"life cycle 16":                {text: "≥ 0.5 or 600/s", ratio: 0.5, rate: 600},
+}
+
+func (f figure) key() string { return fmt.Sprintf("%s %d", f.Name, f.Clients) }
+
+// spread writes the least, the middle and the largest of some values.
+func spread(values []float64, format string) string {
+	return fmt.Sprintf(format+" / "+format+" / "+format, slices.Min(values), median(values), slices.Max(values))
+}

@@ -1,0 +1,84 @@
+// Command bench measures the service against what PostgreSQL alone does for the same rows, in turn, on
+// the servers that scripts/with-servers.sh starts. scripts/bench.sh starts it.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+)
+
+type options struct {
+	short   bool
+	only    string
+	rounds  int
+	seconds int
+	pgbench string
+	docs    string
+}
+
+func main() {
+	var o options
+	flag.BoolVar(&o.short, "short", false, "every measurement once, for a second: shows that it runs, its figures say little")
+	flag.StringVar(&o.only, "only", "", "only the rows whose names contain this")
+	flag.IntVar(&o.rounds, "rounds", 5, "how often each pair is measured")
+	flag.IntVar(&o.seconds, "seconds", 2, "how long each measurement takes")
+	flag.StringVar(&o.pgbench, "pgbench", "pgbench", "PostgreSQL's load generator")
+	flag.StringVar(&o.docs, "docs", "", "write the table and the plots into this directory")
+	flag.Parse()
+	if o.short {
+		o.rounds, o.seconds = 1, 1
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, o); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, o options) error {
+	dir, err := os.MkdirTemp("", "booking-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	s, err := newStack(ctx, dir)
+	defer s.stop()
+	if err != nil {
+		return err
+	}
+	b := &bench{stack: s, pgbench: &pgbench{program: o.pgbench, stack: s}}
+	limit, err := s.database(ctx, limitDB)
+	if err != nil {
+		return err
+	}
+	limit.Close()
+	db, err := s.database(ctx, serviceDB)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if err := fill(ctx, db); err != nil {
+		return fmt.Errorf("fill: %w", err)
+	}
+	if b.service, err = s.start(ctx, serviceDB); err != nil {
+		return err
+	}
+	began := time.Now()
+	r := &report{machine: machine(ctx, db), command: "scripts/bench.sh " + strings.Join(os.Args[1:], " ")}
+	if err := b.all(ctx, o, db, r); err != nil {
+		return err
+	}
+	r.elapsed, r.calls = time.Since(began), b.calls.Load()
+	fmt.Println(r.table())
+	if o.docs != "" {
+		return r.write(o.docs)
+	}
+	return nil
+}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// report is everything that a run has measured.
+type report struct {
+	machine, command string
+	elapsed          time.Duration
+	calls            int64
+	figures          []figure
+	claims           []claim
+	cost             costs
+	// memory is what the service kept resident, in MiB, after each figure.
+	memory []float64
+}
+
+// machine says in a line what the figures were measured on.
+func machine(ctx context.Context, db *pgxpool.Pool) string {
+	var version, fsync, commit string
+	err := db.QueryRow(ctx, `SELECT current_setting('server_version'), current_setting('fsync'), current_setting('synchronous_commit')`).
+		Scan(&version, &fsync, &commit)
+	if err != nil {
+		version = err.Error()
+	}
+	return fmt.Sprintf("%d processors, %s; PostgreSQL %s, fsync %s, synchronous_commit %s; %s",
+		runtime.NumCPU(), runtime.Version(), version, fsync, commit, time.Now().Format(time.DateOnly))
+}
+
+const (
+	mark = "yes"
+	miss = "**no**"
+)
+
+func verdict(goal string, met bool) string {
+	switch {
+	case goal == "":
+		return ""
+	case met:
+		return mark
+	}
+	return miss
+}
+
+// line writes a figure as a row of the table.
+func (f figure) line() string {
+	times := func(r result) string {
+		return fmt.Sprintf("%.1f / %.1f / %.1f", milliseconds(r.percentile(50)), milliseconds(r.percentile(99)), milliseconds(r.percentile(99.9)))
+	}
+	return fmt.Sprintf("| %s | %d | %.0f | %.0f | %s | %s | %s | %s | %s |", f.Name, f.Clients, median(f.Limit), median(f.Service),
+		spread(f.Ratio, "%.2f"), times(f.LimitTimes), times(f.Times), f.Goal, verdict(f.Goal, f.Met))
+}
+
+func (c claim) line() string {
+	return fmt.Sprintf("| %s | %s | %s | %s |", c.name, c.measured, c.goal, verdict(c.goal, c.met))
+}
+
+// table writes all of it in Markdown.
+func (r *report) table() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s, `%s`, %.0f s, %d calls.\n", r.machine, r.command, r.elapsed.Seconds(), r.calls)
+	if len(r.figures) > 0 {
+		b.WriteString(`
+| operation | clients | limit/s | service/s | ratio, least / median / largest | limit p50 / p99 / p99.9, ms | service p50 / p99 / p99.9, ms | goal | met |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |
+`)
+		for _, f := range r.figures {
+			fmt.Fprintln(&b, f.line())
+		}
+	}
+	if len(r.claims) > 0 {
+		b.WriteString("\n| figure | measured | goal | met |\n| --- | --- | --- | --- |\n")
+		for _, c := range r.claims {
+			fmt.Fprintln(&b, c.line())
+		}
+	}
+	if r.cost.calls > 0 {
+		per := 1000 / float64(r.cost.calls)
+		fmt.Fprintf(&b, "\nProcessor seconds for 1,000 creates of 16 clients: service %.2f, PostgreSQL %.2f, Redis %.2f.\n",
+			r.cost.service*per, r.cost.postgres*per, r.cost.redis*per)
+	}
+	if len(r.memory) > 0 {
+		fmt.Fprintf(&b, "\nThe service's resident memory was %.0f MiB after the first row, %.0f at most, %.0f after the last.\n",
+			r.memory[0], slices.Max(r.memory), r.memory[len(r.memory)-1])
+	}
+	return b.String()
+}
+
+// write writes the table and the plots into a directory.
+func (r *report) write(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "results.md"), []byte("# Results of `make bench`\n\n"+r.table()), 0o644); err != nil {
+		return err
+	}
+	return r.plots(dir)
+}
