@@ -245,18 +245,21 @@ func play(c *cluster, h *history, plan []step, say func(string, ...any)) error {
 
 func (s step) play(c *cluster, p *phase, h *history) error {
 	r := c.replicas[s.replica]
-	hold := s.faults[0].hold
+	hold, atLeast := s.faults[0].hold, time.Duration(0)
 	for _, f := range s.faults {
 		hold = min(hold, f.hold)
 		if f.name == paused {
 			p.Paused = append(p.Paused, r.index)
+			// Calls that came to it before it was taken out of the routing wait for seconds: a phase that
+			// is hardly longer would tell their speed alone.
+			atLeast = f.hold
 		}
 		if err := f.begin(c, r); err != nil {
 			return err
 		}
 	}
 	if len(s.faults) > 1 {
-		hold = max(hold, 3*time.Second)
+		hold = max(hold, 3*time.Second, atLeast)
 	}
 	time.Sleep(hold)
 	for _, f := range s.faults {
