@@ -77,7 +77,12 @@ func TestMetricsPortInUse(t *testing.T) {
 
 // While PostgreSQL is waited for the process lives, says what is missing, and can be stopped.
 func TestStopWhileWaitingForPostgres(t *testing.T) {
-	cfg := settings(t)
+	for setting, profiled := range map[string]int{"PPROF=off": http.StatusNotFound, "PPROF=on": http.StatusOK} {
+		t.Run(setting, func(t *testing.T) { stopWhileWaiting(t, settings(t, setting), profiled) })
+	}
+}
+
+func stopWhileWaiting(t *testing.T, cfg *config.Config, profiled int) {
 	ctx, cancel := context.WithCancel(t.Context())
 	stopped := make(chan error, 1)
 	go func() { stopped <- Serve(ctx, cfg, zerolog.Nop(), operators, nil) }()
@@ -94,6 +99,7 @@ func TestStopWhileWaitingForPostgres(t *testing.T) {
 	require.Eventually(t, func() bool { return status("/healthz") == http.StatusOK }, 5*time.Second, 20*time.Millisecond)
 	require.Equal(t, http.StatusServiceUnavailable, status("/readyz"))
 	require.Equal(t, http.StatusOK, status("/metrics"))
+	require.Equal(t, profiled, status("/debug/pprof/heap"))
 	cancel()
 	require.NoError(t, <-stopped)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/pprof"
 	"sync"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -156,12 +157,19 @@ func (s *service) startWorkers(ctx context.Context, wg *sync.WaitGroup) {
 	wg.Go(func() { s.bookings.StartKeyCleanup(ctx) })
 }
 
-// operatorsHandler serves /metrics, /healthz (the process lives) and /readyz (it can serve calls).
+// operatorsHandler serves /metrics, /healthz (the process lives) and /readyz (it can serve calls),
+// and the profiles if they are asked for.
 func (s *service) operatorsHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.Handle("GET /readyz", s.readiness)
+	if s.cfg.Pprof {
+		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	}
 	return mux
 }
 

@@ -41,6 +41,8 @@ type Config struct {
 
 	Port        int
 	MetricsPort int
+	// Pprof serves the process's profiles on MetricsPort.
+	Pprof bool
 
 	PostgresHost     string
 	PostgresPort     int

@@ -45,6 +45,7 @@ func (c *Config) settings() []setting {
 		{"LOG_LEVEL", "info", "least level that is logged: debug, info, warn, error", level(&c.LogLevel)},
 		{"PORT", "50052", "port of the gRPC server", integer(&c.Port, 1, 65535)},
 		{"METRICS_PORT", "9092", "port of /metrics, /healthz and /readyz", integer(&c.MetricsPort, 1, 65535)},
+		{"PPROF", "off", "on: /debug/pprof/ on METRICS_PORT, with profiles of the running process; off: not there", onOff(&c.Pprof)},
 
 		{"POSTGRES_HOST", "localhost", "host of PostgreSQL, or the directory of its socket", text(&c.PostgresHost)},
 		{"POSTGRES_PORT", "5432", "port of PostgreSQL", integer(&c.PostgresPort, 1, 65535)},
@@ -107,6 +108,15 @@ func oneOf(to *string, allowed ...string) func(string) error {
 		}
 		*to = value
 		return nil
+	}
+}
+
+func onOff(to *bool) func(string) error {
+	return func(value string) error {
+		var name string
+		err := oneOf(&name, "on", "off")(value)
+		*to = name == "on"
+		return err
 	}
 }
 

@@ -37,7 +37,9 @@ func (b *bench) measure(ctx context.Context, p pair, rounds int, d time.Duration
 		}
 		time.Sleep(settle)
 		service, postgres, redis := cpuSeconds(b.service.cmd.Process.Pid), cpuSeconds(b.postgres), cpuSeconds(b.redis)
+		stop := b.startProfile(ctx, f.key(), d)
 		r, err := closed(ctx, p.clients, d, p.call)
+		stop()
 		if err != nil {
 			return f, cost, fmt.Errorf("%s: %w", p.name, err)
 		}

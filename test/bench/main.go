@@ -20,6 +20,7 @@ type options struct {
 	seconds int
 	pgbench string
 	docs    string
+	profile string
 }
 
 func main() {
@@ -30,6 +31,7 @@ func main() {
 	flag.IntVar(&o.seconds, "seconds", 2, "how long each measurement takes")
 	flag.StringVar(&o.pgbench, "pgbench", "pgbench", "PostgreSQL's load generator")
 	flag.StringVar(&o.docs, "docs", "", "write the table and the plots into this directory")
+	flag.StringVar(&o.profile, "profile", "", "write a CPU profile of the service under each pair's load into this directory")
 	flag.Parse()
 	if o.short {
 		o.rounds, o.seconds = 1, 1
@@ -66,6 +68,13 @@ func run(ctx context.Context, o options) error {
 	defer db.Close()
 	if err := fill(ctx, db); err != nil {
 		return fmt.Errorf("fill: %w", err)
+	}
+	if o.profile != "" {
+		b.profile, err = o.profile, os.MkdirAll(o.profile, 0o755)
+		s.settings = append(s.settings, "PPROF=on")
+	}
+	if err != nil {
+		return err
 	}
 	if b.service, err = s.start(ctx, serviceDB); err != nil {
 		return err

@@ -20,6 +20,8 @@ type bench struct {
 	turn atomic.Int64
 	// calls counts all calls of the service.
 	calls atomic.Int64
+	// profile is the directory for profiles, empty for none.
+	profile string
 }
 
 // Names of the databases: the service's, and that of pgbench's writes.

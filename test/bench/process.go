@@ -3,11 +3,14 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/redis/go-redis/v9"
@@ -82,6 +85,43 @@ func redisProcess(ctx context.Context, addr string) (int, error) {
 		return 0, err
 	}
 	return strconv.Atoi(info["Server"]["process_id"])
+}
+
+// startProfile begins to write a profile of the service's processor time, in whole seconds, if profiles
+// are asked for. The function waits for its end.
+func (b *bench) startProfile(ctx context.Context, name string, d time.Duration) (wait func()) {
+	if b.profile == "" {
+		return func() {}
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := download(ctx, fmt.Sprintf("%s/debug/pprof/profile?seconds=%d", b.service.http, int(d.Seconds())),
+			filepath.Join(b.profile, strings.ReplaceAll(name, " ", "-")+".pprof")); err != nil {
+			fmt.Println("no profile:", err)
+		}
+	}()
+	return func() { <-done }
+}
+
+func download(ctx context.Context, url, path string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s answers %s", url, resp.Status)
+	}
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, body, 0o644)
 }
 
 func freePort() (int, error) {

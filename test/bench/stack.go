@@ -31,6 +31,8 @@ type stack struct {
 	// postgres and redis are the servers' process ids, for what they cost.
 	postgres, redis int
 	services        []*service
+	// settings are those that differ from a service's defaults.
+	settings []string
 }
 
 func newStack(ctx context.Context, dir string) (s *stack, err error) {
@@ -113,7 +115,7 @@ type service struct {
 const connections = 4
 
 // start runs the service on a database and waits until it is ready.
-func (s *stack) start(ctx context.Context, database string, settings ...string) (*service, error) {
+func (s *stack) start(ctx context.Context, database string) (*service, error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, err
@@ -131,7 +133,7 @@ func (s *stack) start(ctx context.Context, database string, settings ...string) 
 		cmd: exec.Command(s.binary, "serve"), exited: make(chan struct{}), //nolint:noctx // stopped by stop
 		addr: address(port), http: "http://" + address(metrics),
 	}
-	svc.cmd.Env = append(append(s.environ(database), fmt.Sprintf("PORT=%d", port), fmt.Sprintf("METRICS_PORT=%d", metrics)), settings...)
+	svc.cmd.Env = append(append(s.environ(database), fmt.Sprintf("PORT=%d", port), fmt.Sprintf("METRICS_PORT=%d", metrics)), s.settings...)
 	svc.cmd.Stdout, svc.cmd.Stderr = log, log
 	svc.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	began := time.Now()
