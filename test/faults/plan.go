@@ -82,7 +82,7 @@ func faults() []fault {
 	}
 	return []fault{
 		{
-			name: "replica killed", of: "replica", hold: 3 * time.Second, harmless: true,
+			name: "replica killed", of: "replica", hold: 8 * time.Second, brief: 3 * time.Second, harmless: true,
 			begin: func(_ *cluster, r *replica) error { return r.kill() },
 			end:   func(_ *cluster, r *replica) error { return r.start() },
 		},

@@ -3,6 +3,7 @@ package booking
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 	_ "time/tzdata" // Zones are the same on every machine, also where there are none.
 )
@@ -112,8 +113,15 @@ func (s Slot) Resolve(zone *time.Location) (Sitting, error) {
 	return Sitting{Start: start, End: start.Add(s.Duration)}, nil
 }
 
+// zones are the time zones that were loaded; there are a few hundred at most. Loading one reads and
+// parses its history, which costs more than all else that a create does with its time.
+var zones sync.Map // of *time.Location, by name
+
 // LoadZone answers an IANA time zone. Unlike time.LoadLocation it takes "" and "Local" for no zone.
 func LoadZone(name string) (*time.Location, error) {
+	if zone, ok := zones.Load(name); ok {
+		return zone.(*time.Location), nil
+	}
 	if name == "" || name == "Local" {
 		return nil, fmt.Errorf("%q is no IANA time zone", name)
 	}
@@ -121,5 +129,6 @@ func LoadZone(name string) (*time.Location, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%q is no IANA time zone: %w", name, err)
 	}
+	zones.Store(name, zone)
 	return zone, nil
 }
