@@ -24,16 +24,15 @@ WITH p AS (
 		2, 'Ada Lovelace', '+49 30 1234567', 'held', 'by the window', 'admin-1', now(), now(), now() + interval '15 minutes', 1
 	FROM p JOIN taken ON booking_id = id
 	RETURNING id, created_at, expires_at
+), j AS (
+	SELECT id, '019b0000-0000-7000-8000-' || substr(id, 25) AS event_id,
+		jsonb_set(json, '{held,expires_at}', to_jsonb(floor(extract(epoch FROM b.expires_at))::bigint::text)) AS json
+	FROM p JOIN b USING (id)
 ), e AS (
 	INSERT INTO booking_events (id, booking_id, version, type, payload_json)
-	SELECT '019b0000-0000-7000-8000-' || substr(id, 25), id, 1, 'booking.held',
-		jsonb_set(json, '{held,expires_at}', to_jsonb(floor(extract(epoch FROM b.expires_at))::bigint::text))
-	FROM p JOIN b USING (id)
+	SELECT event_id, id, 1, 'booking.held', json FROM j
 ), o AS (
 	INSERT INTO outbox (shard, topic, key, payload, event_id, booking_version, traceparent)
-	SELECT :slot % 64, 'booking.held', id, convert_to(jsonb_set(json, '{held,expires_at}',
-		to_jsonb(floor(extract(epoch FROM b.expires_at))::bigint::text))::text, 'UTF8'),
-		'019b0000-0000-7000-8000-' || substr(id, 25), 1, ''
-	FROM p JOIN b USING (id)
+	SELECT :slot % 64, 'booking.held', id, convert_to(json::text, 'UTF8'), event_id, 1, '' FROM j
 )
 SELECT created_at, expires_at FROM b;
