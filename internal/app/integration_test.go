@@ -202,6 +202,50 @@ func TestStopInGoodOrder(t *testing.T) {
 	require.Equal(t, "sent", outbox, i.log.String())
 }
 
+// A sweep of overdue holds that is under way when the stop is asked for commits events, which reach
+// Kafka before the process ends.
+func TestEventsOfTheLastSweepAreSent(t *testing.T) {
+	t.Parallel()
+	url := testenv.PostgresURL(t)
+	db, err := pgx.Connect(t.Context(), url)
+	require.NoError(t, err)
+	defer db.Close(context.Background())
+	_, err = db.Exec(t.Context(), `
+		INSERT INTO bookings (id, venue_id, table_id, date, start_time, end_time, starts_at, ends_at, time_zone,
+			party_size, customer_name, status, expires_at)
+		SELECT gen_random_uuid(), 'v-sweep', 't' || n, '2030-01-01', '19:00', '21:00',
+			'2030-01-01 19:00Z', '2030-01-01 21:00Z', 'UTC', 2, 'Ada', 'held', now()
+		FROM generate_series(1, 50) n`)
+	require.NoError(t, err)
+	tx, err := db.Begin(t.Context())
+	require.NoError(t, err)
+	// The sweep reads the holds, then waits here.
+	_, err = tx.Exec(t.Context(), `LOCK TABLE booking_events IN EXCLUSIVE MODE`)
+	require.NoError(t, err)
+
+	i := start(t, url)
+	i.awaitReady(t)
+	watch, err := pgx.Connect(t.Context(), url)
+	require.NoError(t, err)
+	defer watch.Close(context.Background())
+	require.Eventually(t, func() bool {
+		var waits bool
+		require.NoError(t, watch.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'booking_events'::regclass)`).Scan(&waits))
+		return waits
+	}, 10*time.Second, 10*time.Millisecond)
+	i.stop()
+	select {
+	case <-i.stopped:
+		require.Fail(t, "the sweep is not waited for")
+	case <-time.After(time.Second):
+	}
+	require.NoError(t, tx.Rollback(t.Context()))
+	require.NoError(t, <-i.stopped)
+	var sent int
+	require.NoError(t, watch.QueryRow(t.Context(), `SELECT count(*) FROM outbox WHERE status = 'sent' AND topic = 'booking.expired'`).Scan(&sent))
+	require.Equal(t, 50, sent, i.log.String())
+}
+
 // Two services in one process, as in `booking-svc dev` and in tests, do not get in each other's way.
 func TestTwoInOneProcess(t *testing.T) {
 	t.Parallel()

@@ -137,7 +137,8 @@ func CheckSchema(ctx context.Context, pool *pgxpool.Pool) error {
 	return err
 }
 
-// startWorkers starts what works beside the calls. Each of them ends soon after ctx is done.
+// startWorkers starts what works beside the calls. Each of them ends soon after ctx is done, the relay
+// last: a sweep that is under way commits events.
 func (s *service) startWorkers(ctx context.Context, wg *sync.WaitGroup) {
 	// Topics are still made while a stopping relay sends what waits for them.
 	relaying, stopTopics := context.WithCancel(context.WithoutCancel(ctx))
@@ -147,13 +148,17 @@ func (s *service) startWorkers(ctx context.Context, wg *sync.WaitGroup) {
 			s.log.Error().Err(err).Msg("Failed to create topics")
 		}
 	})
+	sweeping, stopRelay := context.WithCancel(context.WithoutCancel(ctx))
+	wg.Go(func() {
+		defer stopRelay()
+		s.bookings.StartExpiredHoldsWorker(ctx)
+	})
 	wg.Go(func() {
 		defer stopTopics()
-		if err := s.relay.Run(ctx); err != nil {
+		if err := s.relay.Run(sweeping); err != nil {
 			s.log.Warn().Err(err).Msg("Relay did not give its shards back; others take them over in seconds")
 		}
 	})
-	wg.Go(func() { s.bookings.StartExpiredHoldsWorker(ctx) })
 	wg.Go(func() { s.bookings.StartKeyCleanup(ctx) })
 }
 

@@ -123,18 +123,18 @@ const cleanUp = time.Second
 // Errors: *dom.UnavailableError for Postgres, when the leases could not be released. They lapse
 // then.
 func (r *Relay) Run(ctx context.Context) error {
-	stopping := ctx.Done()
+	last := make(chan struct{})
 	work, stop := context.WithCancel(untraced(context.WithoutCancel(ctx)))
 	defer stop()
 
 	var workers, loops sync.WaitGroup
-	loops.Go(func() { r.keepLeases(work) })
+	loops.Go(func() { r.keepLeases(work, ctx.Done(), last) })
 	loops.Go(func() { r.measure(work) })
 	loops.Go(func() { r.deleteSent(work) })
 	for _, w := range r.workers {
-		workers.Go(func() { w.run(work, stopping) })
+		workers.Go(func() { w.run(work, last) })
 	}
-	<-stopping
+	<-ctx.Done()
 	limit := time.AfterFunc(r.cfg.FlushLimit, stop)
 	workers.Wait()
 	limit.Stop()

@@ -12,11 +12,13 @@ import (
 )
 
 // keepLeases renews the leases until ctx is done. A relay that Kafka does not answer leaves its
-// shards to those that it does answer, and comes back when it hears from Kafka.
-func (r *Relay) keepLeases(ctx context.Context) {
+// shards to those that it does answer, and comes back when it hears from Kafka. Once stopping is closed
+// it asks at once, and closes last: relays that have stopped a moment ago have given their shards back,
+// and what this process has committed since may be in them.
+func (r *Relay) keepLeases(ctx context.Context, stopping <-chan struct{}, last chan<- struct{}) {
 	ticker := time.NewTicker(r.cfg.LeaseTTL / 3)
 	defer ticker.Stop()
-	for out, first := false, true; ; first = false {
+	for out, first, final := false, true, false; ; first = false {
 		if out {
 			out = !r.comeBack(ctx)
 		}
@@ -27,8 +29,14 @@ func (r *Relay) keepLeases(ctx context.Context) {
 		if first {
 			close(r.asked)
 		}
+		if final {
+			close(last)
+			final = false
+		}
 		select {
 		case <-ticker.C:
+		case <-stopping:
+			stopping, final = nil, true
 		case <-ctx.Done():
 			return
 		}

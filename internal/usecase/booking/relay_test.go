@@ -309,6 +309,25 @@ func TestRelayFlushesWhenStoppedBeforeItHasItsShards(t *testing.T) {
 }
 
 // A stop that meets a Kafka which does not take events just then, as while topics are being made.
+// Replicas are often stopped all at once: what one commits while it stops may be in a shard of one that
+// has stopped a moment before.
+func TestRelayFlushesTheShardsOfThoseThatStoppedBefore(t *testing.T) {
+	o, p := bookingtest.NewMemoryOutbox(), newPublisher()
+	first, stopFirst := startRelay(t.Context(), t, o, p, quickConfig)
+	second, stopSecond := startRelay(t.Context(), t, o, p, quickConfig)
+	shared := func() bool {
+		now := time.Now()
+		return first.leases.count(now) == dom.Shards/2 && second.leases.count(now) == dom.Shards/2
+	}
+	require.Eventually(t, shared, within, time.Millisecond)
+	stopFirst()
+	for i := range 200 {
+		add(o, "b"+strconv.Itoa(i), 1)
+	}
+	stopSecond()
+	require.Equal(t, 200, countStatus(o, dom.OutboxSent))
+}
+
 func TestRelayFlushesWhenKafkaComesBackDuringTheStop(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	o, p := bookingtest.NewMemoryOutbox(), newPublisher()
