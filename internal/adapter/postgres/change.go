@@ -13,10 +13,11 @@ import (
 
 // ChangeBooking implements dom.Repository.
 func (r *Repository) ChangeBooking(ctx context.Context, id string, c dom.Change) (b *dom.Booking, changed bool, err error) {
+	defer r.metrics.ObserveQuery("change_booking", time.Now())
 	var refused *dom.TransitionError
 	// When it is repeated, the change may have been written by the first try: its event tells.
 	var tried string
-	err = r.writeRepeated(ctx, "change_booking", func(ctx context.Context, conn *pgxpool.Conn) error {
+	err = r.writeRepeated(ctx, func(ctx context.Context, conn *pgxpool.Conn) error {
 		refused, changed = nil, false
 		return inTx(ctx, conn, func(tx pgx.Tx) error {
 			var now time.Time
@@ -59,7 +60,8 @@ const sweepLock int64 = 0x73776565706572
 
 // ExpireHolds implements dom.Repository.
 func (r *Repository) ExpireHolds(ctx context.Context, limit int, origin dom.Origin) (expired []*dom.Booking, err error) {
-	err = r.write(ctx, "expire_holds", func(ctx context.Context, conn *pgxpool.Conn) error {
+	defer r.metrics.ObserveQuery("expire_holds", time.Now())
+	err = r.write(ctx, func(ctx context.Context, conn *pgxpool.Conn) error {
 		return inTx(ctx, conn, func(tx pgx.Tx) error {
 			// The order is the index's: the longest overdue first, whatever the table's size. A second
 			// sweep at the same time would hardly be done sooner, but take from the calls what the
