@@ -160,7 +160,7 @@ func (r *Repository) createInTx(ctx context.Context, conn *pgxpool.Conn, n dom.N
 	b := n.Booking
 	tables := b.Tables()
 	sort.Strings(tables)
-	err = inTx(ctx, conn, func(tx pgx.Tx) error {
+	err = inTx(ctx, conn, func(tx *transaction) error {
 		expired, err = r.expire(ctx, tx, n.Origin, `
 			SELECT `+columns+`, clock_timestamp() FROM bookings
 			WHERE status = 'held' AND expires_at <= now() AND id IN (
@@ -170,14 +170,19 @@ func (r *Repository) createInTx(ctx context.Context, conn *pgxpool.Conn, n dom.N
 		if err != nil {
 			return err
 		}
-		tag, err := tx.Exec(ctx, occupy, b.ID, b.VenueID, tables, b.Sitting.Start, b.Sitting.End)
-		if err != nil {
+		var taken int64
+		tx.Queue(occupy, b.ID, b.VenueID, tables, b.Sitting.Start, b.Sitting.End).Exec(func(tag pgconn.CommandTag) error {
+			taken = tag.RowsAffected()
+			return nil
+		})
+		if err := tx.send(ctx); err != nil {
 			return err
 		}
-		if int(tag.RowsAffected()) < len(tables) {
+		if int(taken) < len(tables) {
 			return errTaken
 		}
-		return scanCreated(tx.QueryRow(ctx, insertStatement, args...), b)
+		tx.Queue(insertStatement, args...).QueryRow(func(row pgx.Row) error { return scanCreated(row, b) })
+		return nil
 	})
 	if err != nil {
 		return nil, err

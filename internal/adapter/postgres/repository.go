@@ -160,22 +160,6 @@ func (r *Repository) read(ctx context.Context, operation string, fn func(*pgxpoo
 	return asDomain(ctx, err)
 }
 
-// inTx runs fn in a transaction. The rollback survives the end of ctx; a failed commit is an error.
-func inTx(ctx context.Context, conn *pgxpool.Conn, fn func(pgx.Tx) error) error {
-	tx, err := conn.Begin(ctx)
-	if err != nil {
-		return err
-	}
-	if err := fn(tx); err != nil {
-		rollback, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		// A rollback that fails closes the connection, and the server rolls back then.
-		_ = tx.Rollback(rollback)
-		return err
-	}
-	return tx.Commit(ctx)
-}
-
 // writeTimeout bounds a write that goes on although its caller has gone. It is longer than the
 // server's own limits for a statement.
 const writeTimeout = 8 * time.Second
