@@ -13,36 +13,46 @@ import (
 
 // ChangeBooking implements dom.Repository.
 func (r *Repository) ChangeBooking(ctx context.Context, id string, c dom.Change) (b *dom.Booking, changed bool, err error) {
+	defer r.metrics.ObserveQuery("change_booking", time.Now())
 	var refused *dom.TransitionError
 	// When it is repeated, the change may have been written by the first try: its event tells.
 	var tried string
-	err = r.writeRepeated(ctx, "change_booking", func(ctx context.Context, conn *pgxpool.Conn) error {
-		refused, changed = nil, false
-		return inTx(ctx, conn, func(tx pgx.Tx) error {
+	err = r.writeRepeated(ctx, func(ctx context.Context, conn *pgxpool.Conn) error {
+		b, refused, changed = nil, nil, false
+		return inTx(ctx, conn, func(tx *transaction) error {
 			var now time.Time
 			// The clock is read after the wait for the lock: a hold may run out meanwhile.
-			b, err = scanBooking(tx.QueryRow(ctx, `
+			tx.Queue(`
 				WITH locked AS MATERIALIZED (SELECT `+columns+` FROM bookings WHERE id = $1 FOR UPDATE)
-				SELECT `+columns+`, clock_timestamp() FROM locked`, id), &now)
-			if err != nil {
+				SELECT `+columns+`, clock_timestamp() FROM locked`, id).Query(func(rows pgx.Rows) (err error) {
+				if rows.Next() {
+					b, err = scanBooking(rows, &now)
+				}
 				return err
+			})
+			if err := tx.send(ctx); err != nil {
+				return err
+			}
+			if b == nil {
+				return dom.ErrNotFound
 			}
 			event, err := b.Apply(c, now)
-			if err != nil && !errors.As(err, &refused) {
+			switch {
+			case err != nil && !errors.As(err, &refused):
 				return err
+			case event != nil:
+				changed, tried = refused == nil, event.ID
+				return r.writeChanges(tx, []*dom.Event{event})
+			case tried != "":
+				tx.Queue(`SELECT EXISTS (SELECT FROM booking_events WHERE id = $1)`, tried).QueryRow(func(row pgx.Row) error {
+					return row.Scan(&changed)
+				})
 			}
-			if event == nil {
-				if tried == "" {
-					return nil
-				}
-				return tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM booking_events WHERE id = $1)`, tried).Scan(&changed)
-			}
-			changed, tried = refused == nil, event.ID
-			return r.writeChanges(ctx, tx, []*dom.Event{event})
+			return nil
 		})
 	})
 	switch {
-	case errors.Is(err, pgx.ErrNoRows):
+	case errors.Is(err, dom.ErrNotFound):
 		return nil, false, dom.ErrNotFound
 	case err != nil:
 		return nil, false, asDomain(ctx, err)
@@ -59,8 +69,9 @@ const sweepLock int64 = 0x73776565706572
 
 // ExpireHolds implements dom.Repository.
 func (r *Repository) ExpireHolds(ctx context.Context, limit int, origin dom.Origin) (expired []*dom.Booking, err error) {
-	err = r.write(ctx, "expire_holds", func(ctx context.Context, conn *pgxpool.Conn) error {
-		return inTx(ctx, conn, func(tx pgx.Tx) error {
+	defer r.metrics.ObserveQuery("expire_holds", time.Now())
+	err = r.write(ctx, func(ctx context.Context, conn *pgxpool.Conn) error {
+		return inTx(ctx, conn, func(tx *transaction) error {
 			// The order is the index's: the longest overdue first, whatever the table's size. A second
 			// sweep at the same time would hardly be done sooner, but take from the calls what the
 			// first one leaves them.
@@ -77,35 +88,33 @@ func (r *Repository) ExpireHolds(ctx context.Context, limit int, origin dom.Orig
 	return expired, nil
 }
 
-// expire ends the overdue holds that a query locks, and answers them. The query answers them with the
-// server's clock behind their columns.
-func (r *Repository) expire(ctx context.Context, tx pgx.Tx, origin dom.Origin, query string, args ...any) ([]*dom.Booking, error) {
-	rows, err := tx.Query(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
+// expire ends the overdue holds that a query locks, and answers them; what that writes is queued. The
+// query answers them with the server's clock behind their columns.
+func (r *Repository) expire(ctx context.Context, tx *transaction, origin dom.Origin, query string, args ...any) ([]*dom.Booking, error) {
 	var expired []*dom.Booking
 	var events []*dom.Event
-	for rows.Next() {
-		var now time.Time
-		b, err := scanBooking(rows, &now)
-		if err != nil {
-			return nil, err
+	tx.Queue(query, args...).Query(func(rows pgx.Rows) error {
+		for rows.Next() {
+			var now time.Time
+			b, err := scanBooking(rows, &now)
+			if err != nil {
+				return err
+			}
+			if event := b.Expire(now, origin); event != nil {
+				expired, events = append(expired, b), append(events, event)
+			}
 		}
-		if event := b.Expire(now, origin); event != nil {
-			expired, events = append(expired, b), append(events, event)
-		}
-	}
-	if err := rows.Err(); err != nil || len(events) == 0 {
+		return nil
+	})
+	if err := tx.send(ctx); err != nil || len(events) == 0 {
 		return nil, err
 	}
-	return expired, r.writeChanges(ctx, tx, events)
+	return expired, r.writeChanges(tx, events)
 }
 
-// writeChanges writes bookings that the transaction has locked, as they are in their events, with
-// the audit log and the outbox, and frees the tables of those that no longer need them.
-func (r *Repository) writeChanges(ctx context.Context, tx pgx.Tx, events []*dom.Event) error {
+// writeChanges queues what writes bookings that the transaction has locked, as they are in their
+// events, with the audit log and the outbox, and frees the tables of those that no longer need them.
+func (r *Repository) writeChanges(tx *transaction, events []*dom.Event) error {
 	n := len(events)
 	var (
 		ids, statuses, eventIDs, types, payloads, traces = make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
@@ -125,7 +134,7 @@ func (r *Repository) writeChanges(ctx context.Context, tx pgx.Tx, events []*dom.
 		eventIDs[i], types[i], payloads[i] = e.ID, string(e.Type), string(payload)
 		shards[i], traces[i] = dom.Shard(b.ID), e.Origin.TraceParent
 	}
-	_, err := tx.Exec(ctx, `
+	tx.Queue(`
 		WITH c AS (
 			SELECT * FROM unnest($1::varchar[], $2::varchar[], $3::timestamptz[], $4::int[], $5::bool[],
 				$6::varchar[], $7::varchar[], $8::text[], $9::smallint[], $10::varchar[])
@@ -143,5 +152,5 @@ func (r *Repository) writeChanges(ctx context.Context, tx pgx.Tx, events []*dom.
 		INSERT INTO outbox (shard, topic, key, payload, event_id, booking_version, traceparent)
 		SELECT shard, type, id, convert_to(payload, 'UTF8'), event_id, version, traceparent FROM c`,
 		ids, statuses, updated, versions, frees, eventIDs, types, payloads, shards, traces)
-	return err
+	return nil
 }

@@ -20,13 +20,16 @@ type Repository struct {
 	pool    *pgxpool.Pool
 	encode  dom.EventEncoder
 	metrics *metrics.Metrics
+	creates *gatherer
 }
 
 var _ dom.Repository = (*Repository)(nil)
 
 // NewRepository answers a repository on pool. encode writes events as the outbox keeps them.
 func NewRepository(pool *pgxpool.Pool, encode dom.EventEncoder, m *metrics.Metrics) *Repository {
-	return &Repository{pool: pool, encode: encode, metrics: m}
+	r := &Repository{pool: pool, encode: encode, metrics: m}
+	r.creates = &gatherer{run: r.createGathered}
+	return r
 }
 
 // GetBooking implements dom.Repository.
@@ -157,30 +160,13 @@ func (r *Repository) read(ctx context.Context, operation string, fn func(*pgxpoo
 	return asDomain(ctx, err)
 }
 
-// inTx runs fn in a transaction. The rollback survives the end of ctx; a failed commit is an error.
-func inTx(ctx context.Context, conn *pgxpool.Conn, fn func(pgx.Tx) error) error {
-	tx, err := conn.Begin(ctx)
-	if err != nil {
-		return err
-	}
-	if err := fn(tx); err != nil {
-		rollback, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		// A rollback that fails closes the connection, and the server rolls back then.
-		_ = tx.Rollback(rollback)
-		return err
-	}
-	return tx.Commit(ctx)
-}
-
 // writeTimeout bounds a write that goes on although its caller has gone. It is longer than the
 // server's own limits for a statement.
 const writeTimeout = 8 * time.Second
 
 // write runs a change on a connection that the caller waited for, but not under the caller's
 // cancellation: breaking off a statement half way would leave its outcome unknown.
-func (r *Repository) write(ctx context.Context, operation string, fn func(context.Context, *pgxpool.Conn) error) error {
-	defer r.metrics.ObserveQuery(operation, time.Now())
+func (r *Repository) write(ctx context.Context, fn func(context.Context, *pgxpool.Conn) error) error {
 	conn, err := r.pool.Acquire(ctx)
 	if err != nil {
 		return &notStarted{err}
@@ -193,10 +179,10 @@ func (r *Repository) write(ctx context.Context, operation string, fn func(contex
 
 // writeRepeated runs a change that finds what it wrote when it is repeated, and repeats it once when
 // its outcome is unknown.
-func (r *Repository) writeRepeated(ctx context.Context, operation string, fn func(context.Context, *pgxpool.Conn) error) error {
-	err := r.write(ctx, operation, fn)
+func (r *Repository) writeRepeated(ctx context.Context, fn func(context.Context, *pgxpool.Conn) error) error {
+	err := r.write(ctx, fn)
 	if err != nil && repeatable(err) {
-		err = r.write(ctx, operation, fn)
+		err = r.write(ctx, fn)
 	}
 	return err
 }

@@ -30,6 +30,7 @@ type Metrics struct {
 	holdsLost      prometheus.Counter
 	redisFallbacks prometheus.Counter
 	changes        *prometheus.CounterVec
+	createBatches  prometheus.Histogram
 	outboxPending  prometheus.Gauge
 	outboxOldest   prometheus.Gauge
 	outboxDLQ      prometheus.Gauge
@@ -60,6 +61,11 @@ func New(reg prometheus.Registerer) *Metrics {
 		reg.MustRegister(h)
 		return h
 	}
+	createBatches := prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "booking_create_batch_size", Help: "Creates that were written together, in one statement.",
+		ConstLabels: labels, Buckets: []float64{1, 2, 4, 8, 16, 32, 64},
+	})
+	reg.MustRegister(createBatches)
 	return &Metrics{
 		grpcRequests:  counters("grpc_server_requests_total", "gRPC calls served, by method and status (ok, or the code in snake case).", "method", "status"),
 		grpcDuration:  durations("grpc_server_request_duration_seconds", "Time to serve a gRPC call.", "method", "status"),
@@ -73,6 +79,7 @@ func New(reg prometheus.Registerer) *Metrics {
 		holdsLost:      counter("booking_holds_lost_total", "Creates that lost the table to another booking made at the same time."),
 		redisFallbacks: counter("booking_redis_fallbacks_total", "Times that the service went on without Redis, because it was away."),
 		changes:        counters("booking_changes_total", "Changes of bookings, by the state that they led to.", "status"),
+		createBatches:  createBatches,
 		outboxPending:  gauge("outbox_pending", "Events that wait to be sent to Kafka."),
 		outboxOldest:   gauge("outbox_oldest_pending_age_seconds", "Age of the oldest event that waits to be sent."),
 		outboxDLQ:      gauge("outbox_dlq", "Events that were given up and wait for an operator."),
@@ -111,6 +118,9 @@ func (m *Metrics) RedisFallback() { m.redisFallbacks.Inc() }
 
 // BookingChanged counts a change of a booking into status.
 func (m *Metrics) BookingChanged(status string) { m.changes.WithLabelValues(status).Inc() }
+
+// CreatesGathered counts a batch of n creates that are written together.
+func (m *Metrics) CreatesGathered(n int) { m.createBatches.Observe(float64(n)) }
 
 // SetOutbox sets what is known of the outbox.
 func (m *Metrics) SetOutbox(pending int64, oldest time.Duration, dlq int64) {

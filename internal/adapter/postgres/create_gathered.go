@@ -1,0 +1,138 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// gatheredStatement is createStatement for many bookings, of which each has one table: its parameters
+// are arrays of what createArgs are, without those of joined tables. It answers the bookings that are
+// written. Tables and keys are taken in order, so that two batches wait for each other in one
+// direction only; the caller has sorted the bookings.
+const gatheredStatement = `
+WITH n AS (
+	SELECT * FROM unnest($1::varchar[], $2::varchar[], $3::varchar[], $4::varchar[], $5::date[],
+		$6::time[], $7::time[], $8::timestamptz[], $9::timestamptz[], $10::varchar[], $11::int[],
+		$12::varchar[], $13::varchar[], $14::text[], $15::varchar[], $16::interval[], $17::varchar[],
+		$18::bytea[], $19::jsonb[], $20::varchar[], $21::varchar[], $22::smallint[], $23::varchar[])
+		WITH ORDINALITY AS n(id, venue_id, room_id, table_id, date, start_time, end_time, starts_at,
+		ends_at, time_zone, party_size, customer_name, customer_phone, comment, admin_id, hold_ttl,
+		key, request_hash, payload, event_id, type, shard, traceparent, place)
+), taken AS (
+	INSERT INTO table_occupancies (booking_id, venue_id, table_id, during)
+	SELECT id, venue_id, table_id, tstzrange(starts_at, ends_at) FROM n ORDER BY place
+	ON CONFLICT ON CONSTRAINT table_occupancies_no_overlap DO NOTHING
+	RETURNING booking_id
+), b AS (
+	INSERT INTO bookings (id, venue_id, room_id, table_id, date, start_time, end_time, starts_at,
+		ends_at, time_zone, party_size, customer_name, customer_phone, comment, admin_id,
+		joined_table_ids, joined_room_ids, status, created_at, updated_at, expires_at, version)
+	SELECT id, venue_id, room_id, table_id, date, start_time, end_time, starts_at,
+		ends_at, time_zone, party_size, customer_name, customer_phone, comment, admin_id,
+		'{}', '{}', 'held', now(), now(), now() + hold_ttl, 1
+	FROM n JOIN taken ON booking_id = id
+	RETURNING id, created_at, expires_at
+), k AS (
+	INSERT INTO idempotency_keys (venue_id, key, request_hash, booking_id)
+	SELECT venue_id, key, request_hash, id FROM n JOIN b USING (id) WHERE key <> '' ORDER BY venue_id, key
+), p AS (
+	SELECT id, event_id, type, shard, traceparent, jsonb_set(payload, '{held,expires_at}',
+		to_jsonb(floor(extract(epoch FROM expires_at))::bigint::text)) AS payload
+	FROM n JOIN b USING (id)
+), e AS (
+	INSERT INTO booking_events (id, booking_id, version, type, payload_json)
+	SELECT event_id, id, 1, type, payload FROM p
+), o AS (
+	INSERT INTO outbox (shard, topic, key, payload, event_id, booking_version, traceparent)
+	SELECT shard, type, id, convert_to(payload::text, 'UTF8'), event_id, 1, traceparent FROM p
+)
+SELECT id, created_at, expires_at FROM b`
+
+// gatheredArgs is how many parameters the statement has.
+const gatheredArgs = 23
+
+// impatience, set for the transaction alone: who meets a table that somebody holds for long must not
+// hold up the others of the batch. It is shorter than the server waits before it looks for deadlocks.
+const impatience = `SELECT set_config('lock_timeout', '100ms', true)`
+
+// createGathered runs one batch of the gatherer.
+func (r *Repository) createGathered(waiting context.Context, take func() []*member) error {
+	var batch []*member
+	var written map[string][2]time.Time
+	var failed error
+	err := r.pool.AcquireFunc(waiting, func(conn *pgxpool.Conn) error {
+		if batch = take(); len(batch) == 0 {
+			return nil
+		}
+		r.metrics.CreatesGathered(len(batch))
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(batch[0].ctx), writeTimeout)
+		defer cancel()
+		written, failed = createBatch(ctx, conn, batch)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, m := range batch {
+		times, ok := written[m.booking.ID]
+		switch {
+		case failed != nil:
+			// Because of one of them, which will hear of it alone, or of all, or they are written and
+			// nobody could say so: a create that is repeated finds out.
+			m.settle(errAlone)
+		case !ok:
+			m.settle(errTaken)
+		default:
+			m.booking.CreatedAt, m.booking.UpdatedAt, m.booking.ExpiresAt = times[0], times[0], times[1]
+			m.settle(nil)
+		}
+	}
+	return nil
+}
+
+// createBatch writes the bookings whose tables are free, in one transaction and one round trip, and
+// answers when each was created and expires.
+func createBatch(ctx context.Context, conn *pgxpool.Conn, batch []*member) (map[string][2]time.Time, error) {
+	statement, args := createStatement, batch[0].args // The fastest for one.
+	if len(batch) > 1 {
+		slices.SortFunc(batch, func(a, b *member) int {
+			return cmp.Or(cmp.Compare(a.booking.VenueID, b.booking.VenueID),
+				cmp.Compare(a.booking.Table.TableID, b.booking.Table.TableID),
+				a.booking.Sitting.Start.Compare(b.booking.Sitting.Start))
+		})
+		statement, args = gatheredStatement, columnsOf(batch)
+	}
+	written := make(map[string][2]time.Time, len(batch))
+	pipeline := &pgx.Batch{}
+	pipeline.Queue(impatience)
+	pipeline.Queue(statement, args...).Query(func(rows pgx.Rows) error {
+		var id string
+		var created, expires time.Time
+		_, err := pgx.ForEachRow(rows, []any{&id, &created, &expires}, func() error {
+			written[id] = [2]time.Time{created, expires}
+			return nil
+		})
+		return err
+	})
+	// It is committed when all is read.
+	return written, conn.SendBatch(ctx, pipeline).Close()
+}
+
+// columnsOf turns the parameters of single creates into those of all.
+func columnsOf(batch []*member) []any {
+	columns := make([]any, gatheredArgs)
+	for i := range columns {
+		column := make(pgtype.FlatArray[any], len(batch))
+		for j, m := range batch {
+			column[j] = m.args[i]
+		}
+		columns[i] = column
+	}
+	return columns
+}

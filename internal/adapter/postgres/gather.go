@@ -1,0 +1,198 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
+	dom "github.com/bookingcontrol/booker-booking-svc/internal/domain/booking"
+)
+
+const (
+	// batchesAtOnce is how many batches run at a time. While they do, the next ones gather; with more
+	// of them, fewer members would gather for each.
+	batchesAtOnce = 2
+	// batchSize is the most members of a batch.
+	batchSize = 64
+)
+
+// errAlone says that a create is not decided and has to be tried without others.
+var errAlone = errors.New("to be tried alone")
+
+// gatherer makes one statement of the creates that come while others run. Nobody waits for company:
+// a create that comes alone is a batch of one.
+type gatherer struct {
+	// run waits for a connection, takes the batch then, so that it holds all who came meanwhile, and
+	// settles its members. An error says that there was no connection, and that nothing was taken.
+	run func(ctx context.Context, take func() []*member) error
+
+	mu      sync.Mutex
+	queue   []*member
+	workers int
+	// waiting ends when nobody is left in the queue.
+	waiting context.Context
+	ended   context.CancelFunc
+}
+
+// member is a create on its way through a batch.
+type member struct {
+	// ctx is its caller's.
+	ctx     context.Context
+	booking *dom.Booking
+	key     string
+	args    []any
+	// outcome has room for the one answer: nil when the booking is written.
+	outcome chan error
+	// twins would make the batch fail because of this one: they are tried when it is decided.
+	twins []*member
+
+	joined time.Time
+	// What its trace tells.
+	waited time.Duration
+	among  int
+}
+
+// create writes a booking on one table together with others.
+//
+// Errors: errTaken, errAlone, *notStarted.
+func (g *gatherer) create(ctx context.Context, n dom.NewBooking, args []any) error {
+	if err := ctx.Err(); err != nil {
+		return &notStarted{err}
+	}
+	m := &member{
+		ctx: ctx, booking: n.Booking, key: n.IdempotencyKey, args: args,
+		outcome: make(chan error, 1), joined: time.Now(),
+	}
+	g.join(m)
+	var err error
+	select {
+	case err = <-m.outcome:
+	case <-ctx.Done():
+		if g.withdraw(m) {
+			return &notStarted{ctx.Err()}
+		}
+		// The batch has begun and is not broken off: what comes of it is known soon.
+		err = <-m.outcome
+	}
+	if span := trace.SpanFromContext(ctx); m.among > 0 && span.IsRecording() {
+		span.SetAttributes(attribute.Int("create.batch.size", m.among),
+			attribute.Float64("create.batch.wait_ms", float64(m.waited.Microseconds())/1000))
+	}
+	return err
+}
+
+func (g *gatherer) join(m *member) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.queue) == 0 {
+		g.waiting, g.ended = context.WithCancel(context.Background())
+	}
+	g.queue = append(g.queue, m)
+	if g.workers < batchesAtOnce {
+		g.workers++
+		go g.work()
+	}
+}
+
+// withdraw tells whether the member was still waiting; it is not any more.
+func (g *gatherer) withdraw(m *member) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.remove(func(other *member) bool { return other == m }) > 0
+}
+
+// take answers the next batch: those who have waited longest, at most batchSize.
+func (g *gatherer) take() []*member {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := time.Now()
+	var batch []*member
+	known := make(map[[2]string]*member)
+	g.remove(func(m *member) bool {
+		if len(batch) == batchSize {
+			return false
+		}
+		once := m.once()
+		for _, id := range once {
+			if first := known[id]; first != nil {
+				first.twins = append(first.twins, m)
+				return true
+			}
+		}
+		for _, id := range once {
+			known[id] = m
+		}
+		m.waited = now.Sub(m.joined)
+		batch = append(batch, m)
+		return true
+	})
+	for _, m := range batch {
+		m.among = len(batch)
+	}
+	return batch
+}
+
+// remove takes the members that match out of the queue, in its order, and answers how many. The
+// caller has locked.
+func (g *gatherer) remove(match func(*member) bool) int {
+	before := len(g.queue)
+	g.queue = slices.DeleteFunc(g.queue, match)
+	if before > 0 && len(g.queue) == 0 {
+		g.ended()
+	}
+	return before - len(g.queue)
+}
+
+// work runs batches until nobody waits.
+func (g *gatherer) work() {
+	for {
+		g.mu.Lock()
+		if len(g.queue) == 0 {
+			g.workers--
+			g.mu.Unlock()
+			return
+		}
+		waiting := g.waiting
+		g.mu.Unlock()
+		// When all have left, or the other worker has taken them, it only ended its wait.
+		if err := g.run(waiting, g.take); err != nil && waiting.Err() == nil {
+			g.fail(&notStarted{err})
+		}
+	}
+}
+
+// fail answers err to all who wait.
+func (g *gatherer) fail(err error) {
+	var failed []*member
+	g.mu.Lock()
+	g.remove(func(m *member) bool {
+		failed = append(failed, m)
+		return true
+	})
+	g.mu.Unlock()
+	for _, m := range failed {
+		m.settle(err)
+	}
+}
+
+// once is what a statement cannot write twice, and fails for all in it: the booking, and its key.
+func (m *member) once() [][2]string {
+	ids := [][2]string{{m.booking.ID}}
+	if m.key != "" {
+		ids = append(ids, [2]string{m.booking.VenueID, m.key})
+	}
+	return ids
+}
+
+// settle ends the member's wait.
+func (m *member) settle(err error) {
+	m.outcome <- err
+	for _, twin := range m.twins {
+		twin.settle(errAlone)
+	}
+}
