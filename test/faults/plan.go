@@ -120,6 +120,9 @@ func faults() []fault {
 	}
 }
 
+// minReady is how long an orchestrator sees a replica ready before it restarts the next one.
+const minReady = 2 * time.Second
+
 // rollingRestart restarts one replica after the other, each with its tidy end.
 func rollingRestart(c *cluster, _ *replica) error {
 	for _, r := range c.replicas {
@@ -129,6 +132,7 @@ func rollingRestart(c *cluster, _ *replica) error {
 		if err := r.start(); err != nil {
 			return err
 		}
+		time.Sleep(minReady)
 	}
 	return nil
 }
