@@ -23,6 +23,7 @@ postgres_bin() {
 install_missing() {
 	local packages=()
 	[[ ${want_postgres:-} == no || -n $(postgres_bin) ]] || packages+=(postgresql) # pgbench is in it
+	[[ ${want_postgres:-} == no ]] || command -v pgbouncer >/dev/null || packages+=(pgbouncer) # for a test of its own
 	[[ ${want_redis:-} == no ]] || command -v redis-server >/dev/null || packages+=(redis-server)
 	if [[ ${want_kafka:-} != no ]]; then
 		command -v java >/dev/null || packages+=(default-jre-headless)

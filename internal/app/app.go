@@ -20,6 +20,7 @@ import (
 
 	"github.com/bookingcontrol/booker-booking-svc/internal/config"
 	"github.com/bookingcontrol/booker-booking-svc/internal/infrastructure/metrics"
+	"github.com/bookingcontrol/booker-booking-svc/internal/infrastructure/postgres"
 	"github.com/bookingcontrol/booker-booking-svc/internal/infrastructure/tracing"
 )
 
@@ -97,6 +98,7 @@ func (s *service) run(ctx context.Context, listener net.Listener, ready func()) 
 
 	isReady, err := s.awaitReady(ctx, served)
 	if isReady {
+		s.warnOfMissingLimits(background)
 		s.startWorkers(working, &workers)
 		if ready != nil {
 			ready()
@@ -143,6 +145,20 @@ func (s *service) awaitReady(ctx context.Context, served <-chan error) (isReady 
 					net.JoinHostPort(s.cfg.PostgresHost, strconv.Itoa(s.cfg.PostgresPort)), s.cfg.StartupTimeout, OneLine(err))
 			}
 		}
+	}
+}
+
+// warnOfMissingLimits says how a pooler's sessions get the limits that they lack.
+func (s *service) warnOfMissingLimits(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	missing, err := postgres.MissingLimits(ctx, s.pool)
+	if err != nil {
+		s.log.Warn().Err(err).Msg("Failed to read the limits of PostgreSQL's sessions")
+	}
+	for _, limit := range missing {
+		s.log.Warn().Str("run", "ALTER DATABASE "+s.cfg.PostgresDB+" SET "+limit).
+			Msg("PostgreSQL's sessions lack a limit: calls may wait in the database for longer than their callers")
 	}
 }
 

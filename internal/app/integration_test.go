@@ -235,8 +235,8 @@ func TestEventsOfTheLastSweepAreSent(t *testing.T) {
 	}, 10*time.Second, 10*time.Millisecond)
 	i.stop()
 	select {
-	case <-i.stopped:
-		require.Fail(t, "the sweep is not waited for")
+	case err := <-i.stopped:
+		require.Fail(t, "the sweep is not waited for", "%v", err)
 	case <-time.After(time.Second):
 	}
 	require.NoError(t, tx.Rollback(t.Context()))
@@ -244,6 +244,26 @@ func TestEventsOfTheLastSweepAreSent(t *testing.T) {
 	var sent int
 	require.NoError(t, watch.QueryRow(t.Context(), `SELECT count(*) FROM outbox WHERE status = 'sent' AND topic = 'booking.expired'`).Scan(&sent))
 	require.Equal(t, 50, sent, i.log.String())
+}
+
+// Behind a pooler the service works as ever, and says which limits its sessions lack.
+func TestBehindAPooler(t *testing.T) {
+	t.Parallel()
+	url := testenv.PostgresURL(t)
+	direct, err := pgx.Connect(t.Context(), url)
+	require.NoError(t, err)
+	defer direct.Close(context.Background())
+	for _, limits := range []bool{false, true} {
+		i := start(t, testenv.Pgbouncer(t, url), "POSTGRES_POOLER=transaction")
+		i.awaitReady(t)
+		i.stop()
+		require.NoError(t, <-i.stopped)
+		require.Equal(t, limits, !strings.Contains(i.log.String(), "SET lock_timeout = '3s'"), i.log.String())
+		for _, limit := range []string{"lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout"} {
+			_, err = direct.Exec(t.Context(), "ALTER DATABASE "+i.cfg.PostgresDB+" SET "+limit+" = '3s'")
+			require.NoError(t, err)
+		}
+	}
 }
 
 // Two services in one process, as in `booking-svc dev` and in tests, do not get in each other's way.

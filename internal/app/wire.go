@@ -208,6 +208,6 @@ func PostgresOptions(cfg *config.Config) postgres.Options {
 	return postgres.Options{
 		Host: cfg.PostgresHost, Port: cfg.PostgresPort, Database: cfg.PostgresDB,
 		User: cfg.PostgresUser, Password: string(cfg.PostgresPassword),
-		SSLMode: cfg.PostgresSSLMode, MaxConns: cfg.PostgresMaxConns,
+		SSLMode: cfg.PostgresSSLMode, MaxConns: cfg.PostgresMaxConns, Pooled: cfg.PostgresPooler == config.PoolerTransaction,
 	}
 }

@@ -98,6 +98,12 @@ func TestWrongSettingsAreReportedAtOnce(t *testing.T) {
 	}
 }
 
+func TestMigrateGoesPastAPooler(t *testing.T) {
+	code, _, stderr := execute(t, []string{"POSTGRES_HOST=127.0.0.1", "POSTGRES_PORT=1", "POSTGRES_POOLER=transaction"}, "migrate", "up")
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, "POSTGRES_POOLER=none")
+}
+
 // A database that is away is one line without the password, whatever the driver says about it.
 func TestMigrateWithoutADatabase(t *testing.T) {
 	for _, direction := range []string{"up", "down", "status"} {

@@ -24,6 +24,9 @@ func runMigrate(ctx context.Context, env Env, args []string) error {
 	if err != nil {
 		return err
 	}
+	if cfg.PostgresPooler != config.PoolerNone {
+		return fmt.Errorf("migrate %s: migrations hold a session's lock, which a pooler cannot keep: set POSTGRES_HOST and POSTGRES_PORT to PostgreSQL itself, and POSTGRES_POOLER=none", args[0])
+	}
 	if err := run(ctx, env, app.PostgresOptions(cfg)); err != nil {
 		return fmt.Errorf("migrate %s: %w", args[0], err)
 	}

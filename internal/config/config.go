@@ -13,6 +13,9 @@ import (
 const (
 	Development = "development"
 	Production  = "production"
+
+	PoolerNone        = "none"
+	PoolerTransaction = "transaction"
 )
 
 // Secret is a setting that is never printed: formatting it shows stars. Convert it to a string to
@@ -51,6 +54,8 @@ type Config struct {
 	PostgresPassword Secret
 	PostgresSSLMode  string
 	PostgresMaxConns int
+	// PostgresPooler is PoolerNone or PoolerTransaction.
+	PostgresPooler string
 
 	// RedisAddr has one address, those of a cluster, or those of the sentinels of RedisMaster.
 	RedisAddr     []string

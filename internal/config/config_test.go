@@ -39,7 +39,7 @@ func TestDefaults(t *testing.T) {
 	require.Equal(t, &Config{
 		Env: Production, LogLevel: zerolog.InfoLevel, Port: 50052, MetricsPort: 9092,
 		PostgresHost: "localhost", PostgresPort: 5432, PostgresDB: "booking", PostgresUser: "booking_user",
-		PostgresSSLMode: "prefer", PostgresMaxConns: 16,
+		PostgresSSLMode: "prefer", PostgresMaxConns: 16, PostgresPooler: "none",
 		RedisAddr:    []string{"localhost:6379"},
 		KafkaBrokers: []string{"localhost:9092"}, KafkaTopicPartitions: 12, KafkaTopicReplication: -1,
 		GRPCVenueAddr: "venue-svc:50051", VenueTimeout: 2 * time.Second, VenueCacheTTL: 5 * time.Minute,

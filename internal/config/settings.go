@@ -54,6 +54,7 @@ func (c *Config) settings() []setting {
 		{"POSTGRES_PASSWORD", "", "password of that user", secret(&c.PostgresPassword)},
 		{"POSTGRES_SSLMODE", "prefer", "disable, allow, prefer, require, verify-ca or verify-full", oneOf(&c.PostgresSSLMode, "disable", "allow", "prefer", "require", "verify-ca", "verify-full")},
 		{"POSTGRES_MAX_CONNS", "16", "most connections to PostgreSQL; a quarter of them, at most 4, are kept for the relay and for health", integer(&c.PostgresMaxConns, 4, 1000)},
+		{"POSTGRES_POOLER", "none", "transaction: POSTGRES_HOST is a pooler in transaction mode, as pgbouncer (docs/scaling.md); migrations go past it", oneOf(&c.PostgresPooler, PoolerNone, PoolerTransaction)},
 
 		{"REDIS_ADDR", "localhost:6379", "address of Redis, host:port; several with commas: a cluster, or sentinels", addresses(&c.RedisAddr)},
 		{"REDIS_PASSWORD", "", "password of Redis", secret(&c.RedisPassword)},

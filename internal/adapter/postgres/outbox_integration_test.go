@@ -15,43 +15,45 @@ import (
 	dom "github.com/bookingcontrol/booker-booking-svc/internal/domain/booking"
 	"github.com/bookingcontrol/booker-booking-svc/internal/domain/booking/bookingtest"
 	"github.com/bookingcontrol/booker-booking-svc/internal/infrastructure/metrics"
-	"github.com/bookingcontrol/booker-booking-svc/internal/testenv"
 )
 
 func openOutbox(t *testing.T) (*EventRepository, *pgxpool.Pool) {
 	t.Helper()
-	pool, err := pgxpool.New(context.Background(), testenv.PostgresURL(t))
-	require.NoError(t, err)
-	t.Cleanup(pool.Close)
+	pool := newPool(t)
 	return NewEventRepository(pool, metrics.New(prometheus.NewRegistry())), pool
 }
 
 func TestEventRepository(t *testing.T) {
 	t.Parallel()
 	bookingtest.EventRepositorySuite(t, func(t *testing.T) bookingtest.EventRepository {
-		r, pool := openOutbox(t)
-		ctx := context.Background()
-		return bookingtest.EventRepository{
-			EventRepository: r,
-			Add: func(m dom.OutboxMessage) (id int64) {
-				require.NoError(t, pool.QueryRow(ctx, `
+		_, pool := openOutbox(t)
+		return outboxUnderTest(t, pool)
+	})
+}
+
+// outboxUnderTest wraps a repository for the suite: time passes by moving what is stored.
+func outboxUnderTest(t *testing.T, pool *pgxpool.Pool) bookingtest.EventRepository {
+	ctx := context.Background()
+	return bookingtest.EventRepository{
+		EventRepository: NewEventRepository(pool, metrics.New(prometheus.NewRegistry())),
+		Add: func(m dom.OutboxMessage) (id int64) {
+			require.NoError(t, pool.QueryRow(ctx, `
 					INSERT INTO outbox (shard, topic, key, payload, event_id, booking_version, traceparent)
 					VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id`,
-					m.Shard, m.Topic, m.Key, m.Payload, m.EventID, m.BookingVersion, m.TraceParent).Scan(&id))
-				return id
-			},
-			Advance: func(d time.Duration) {
-				for _, statement := range []string{
-					`UPDATE outbox SET created_at = created_at - $1::interval, sent_at = sent_at - $1::interval`,
-					`UPDATE outbox_leases SET leased_until = leased_until - $1::interval WHERE leased_until > '-infinity'`,
-					`UPDATE outbox_relays SET alive_until = alive_until - $1::interval`,
-				} {
-					_, err := pool.Exec(ctx, statement, d)
-					require.NoError(t, err)
-				}
-			},
-		}
-	})
+				m.Shard, m.Topic, m.Key, m.Payload, m.EventID, m.BookingVersion, m.TraceParent).Scan(&id))
+			return id
+		},
+		Advance: func(d time.Duration) {
+			for _, statement := range []string{
+				`UPDATE outbox SET created_at = created_at - $1::interval, sent_at = sent_at - $1::interval`,
+				`UPDATE outbox_leases SET leased_until = leased_until - $1::interval WHERE leased_until > '-infinity'`,
+				`UPDATE outbox_relays SET alive_until = alive_until - $1::interval`,
+			} {
+				_, err := pool.Exec(ctx, statement, d)
+				require.NoError(t, err)
+			}
+		},
+	}
 }
 
 // The relay asks many times a second, beside an outbox that may be long and may just have been

@@ -6,6 +6,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -43,6 +45,9 @@ type Options struct {
 	SSLMode string
 	// MaxConns is the size of a pool; 0 leaves it to the driver.
 	MaxConns int
+	// Pooled says that connections come from a pooler that gives one out for each transaction, as
+	// pgbouncer does: nothing that belongs to a session can be counted on.
+	Pooled bool
 }
 
 // connString writes what the driver's parser needs to choose its way of connecting; the password is
@@ -76,8 +81,14 @@ func NewPool(ctx context.Context, o Options) (*pgxpool.Pool, error) {
 		return nil, fmt.Errorf("postgres settings: %w", err)
 	}
 	o.apply(cfg.ConnConfig)
-	for name, value := range sessionLimits {
-		cfg.ConnConfig.RuntimeParams[name] = value
+	if o.Pooled {
+		// Statements are described once and sent whole each time: prepared ones are the session's. Its
+		// limits are the database's, since the pooler takes none.
+		cfg.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+	} else {
+		for name, value := range sessionLimits {
+			cfg.ConnConfig.RuntimeParams[name] = value
+		}
 	}
 	// The statements are constants of this program. Their parameters are customers' data and stay
 	// out of the spans.
@@ -102,6 +113,23 @@ func openDB(o Options) (*sql.DB, error) {
 	}
 	o.apply(cfg)
 	return stdlib.OpenDB(*cfg), nil
+}
+
+// MissingLimits answers the limits of waiting in the database that a session of the pool does not have,
+// as `lock_timeout = '3s'` each. Only those of a pooler may lack them: there they are the database's.
+func MissingLimits(ctx context.Context, pool *pgxpool.Pool) ([]string, error) {
+	var missing []string
+	for _, name := range slices.Sorted(maps.Keys(sessionLimits)) {
+		var unlimited bool
+		err := pool.QueryRow(ctx, `SELECT current_setting($1) = '0'`, name).Scan(&unlimited)
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", name, err)
+		}
+		if unlimited {
+			missing = append(missing, fmt.Sprintf("%s = '%s'", name, sessionLimits[name]))
+		}
+	}
+	return missing, nil
 }
 
 // undefinedTable is the SQLSTATE of a table that is not there.
