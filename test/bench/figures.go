@@ -15,12 +15,12 @@ type figure struct {
 	// LimitTimes and Times are the latencies of pgbench and of the service.
 	LimitTimes, Times result
 	Clients           int
-	// Goal is what is to be reached, and Met whether it is; Note says what was measured where a ratio does not.
-	Goal, Note string
-	Met        bool
+	// Goal is what is to be reached, empty for nothing, and Met whether it is.
+	Goal string
+	Met  bool
 }
 
-// sides holds the costs of the service's creates, in processor seconds.
+// costs are the processor seconds that calls took of each process.
 type costs struct {
 	calls                    int
 	service, postgres, redis float64
@@ -58,7 +58,7 @@ func (b *bench) measure(ctx context.Context, p pair, rounds int, d time.Duration
 // settle is a pause after each load, so that what it left behind (events to send) is not the next one's.
 const settle = 300 * time.Millisecond
 
-// judge says whether a figure reaches its goal: a least ratio or a least rate, and a highest p99.
+// goal is what a figure is to reach: a least ratio or a least rate, and a highest p99.
 type goal struct {
 	text  string
 	ratio float64
@@ -68,6 +68,7 @@ type goal struct {
 	above time.Duration
 }
 
+// judge notes the goal with the figure, and whether it is reached.
 func (g goal) judge(f *figure) {
 	f.Goal = g.text
 	ratio, rate := median(f.Ratio), median(f.Service)
