@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -37,8 +38,18 @@ type pgbench struct {
 	next int
 }
 
-// run lets clients, a connection each, repeat a script for a while. d is in whole seconds.
+// run lets clients, a connection each, repeat a script for a while, in whole seconds, or for longer, until
+// there is something to tell: on a busy machine it may take a second to connect.
 func (p *pgbench) run(ctx context.Context, database, text string, clients int, d time.Duration) (r result, err error) {
+	for ; d < time.Minute; d *= 2 {
+		if r, err = p.once(ctx, database, text, clients, d); err != nil || r.calls > 0 {
+			return r, err
+		}
+	}
+	return r, errors.New("pgbench: no transaction within half a minute")
+}
+
+func (p *pgbench) once(ctx context.Context, database, text string, clients int, d time.Duration) (r result, err error) {
 	dir, err := os.MkdirTemp(p.stack.dir, "pgbench-")
 	if err != nil {
 		return r, err
@@ -60,15 +71,13 @@ func (p *pgbench) run(ctx context.Context, database, text string, clients int, d
 	if err != nil {
 		return r, fmt.Errorf("pgbench: %w\n%s", err, out)
 	}
-	if strings.Contains(string(out), "number of failed transactions: 0 ") {
-		r, err = readLogs(dir)
-	} else {
-		err = fmt.Errorf("pgbench: some transactions failed:\n%s", out)
+	if r, err = readLogs(dir); err != nil || r.calls == 0 {
+		return r, err
 	}
 	_, tps, _ := strings.Cut(string(out), "tps = ")
-	rate, parseErr := strconv.ParseFloat(strings.Fields(tps + " ?")[0], 64)
-	if err == nil {
-		err = parseErr
+	rate, err := strconv.ParseFloat(strings.Fields(tps + " ?")[0], 64)
+	if err != nil || !strings.Contains(string(out), "number of failed transactions: 0 ") {
+		return r, fmt.Errorf("pgbench: unexpected answer:\n%s", out)
 	}
 	r.elapsed = time.Duration(float64(r.calls) / rate * float64(time.Second))
 	// Clients take sittings in turn, and some are faster than others.
