@@ -98,7 +98,9 @@ func (s *service) run(ctx context.Context, listener net.Listener, ready func()) 
 
 	isReady, err := s.awaitReady(ctx, served)
 	if isReady {
-		s.warnOfMissingLimits(background)
+		if s.cfg.PostgresPooler == config.PoolerTransaction {
+			s.warnOfMissingLimits(background)
+		}
 		s.startWorkers(working, &workers)
 		if ready != nil {
 			ready()

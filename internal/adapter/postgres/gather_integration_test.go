@@ -277,16 +277,13 @@ func TestLockedTableDelaysNobodyElse(t *testing.T) {
 func TestBatchLeavesTheSessionAsItWas(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	cfg, err := pgxpool.ParseConfig(testenv.PostgresURL(t))
-	require.NoError(t, err)
-	cfg.MaxConns = 1
-	cfg.ConnConfig.RuntimeParams["lock_timeout"] = "7s"
-	pool, err := pgxpool.NewWithConfig(ctx, cfg)
-	require.NoError(t, err)
-	t.Cleanup(pool.Close)
+	pool := configuredPool(t, func(cfg *pgxpool.Config) {
+		cfg.MaxConns = 1
+		cfg.ConnConfig.RuntimeParams["lock_timeout"] = "7s"
+	})
 	repo := newRepository(pool)
 	// Within a batch it is there.
-	_, err = pool.Exec(ctx, `
+	_, err := pool.Exec(ctx, `
 		CREATE TABLE seen AS SELECT current_setting('lock_timeout') AS "limit";
 		CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS
 			$$ BEGIN INSERT INTO seen SELECT current_setting('lock_timeout'); RETURN NULL; END $$;

@@ -81,15 +81,13 @@ func (c *cutter) answers(client, server net.Conn) {
 func TestLostAnswers(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	cfg, err := pgxpool.ParseConfig(testenv.PostgresURL(t))
-	require.NoError(t, err)
-	way := newCutter(t, net.JoinHostPort(cfg.ConnConfig.Host, fmt.Sprint(cfg.ConnConfig.Port)))
-	cfg.ConnConfig.Host, cfg.ConnConfig.Port = "127.0.0.1", uint16(way.Addr().(*net.TCPAddr).Port)
-	// A new connection for each write would prepare its statements, in answers of their own.
-	cfg.MaxConns = 1
-	pool, err := pgxpool.NewWithConfig(ctx, cfg)
-	require.NoError(t, err)
-	t.Cleanup(pool.Close)
+	var way *cutter
+	pool := configuredPool(t, func(cfg *pgxpool.Config) {
+		way = newCutter(t, net.JoinHostPort(cfg.ConnConfig.Host, fmt.Sprint(cfg.ConnConfig.Port)))
+		cfg.ConnConfig.Host, cfg.ConnConfig.Port = "127.0.0.1", uint16(way.Addr().(*net.TCPAddr).Port)
+		// A new connection for each write would prepare its statements, in answers of their own.
+		cfg.MaxConns = 1
+	})
 	repo := newRepository(pool)
 
 	// prepared makes a booking, so that the next one's statements are known on the connection.
@@ -107,63 +105,63 @@ func TestLostAnswers(t *testing.T) {
 		_, err = repo.CreateBooking(ctx, next())
 		require.NoError(t, err)
 	}
-	losing := func(answer int32, write func()) bool {
-		before := way.lost.Load()
-		way.left.Store(answer)
-		write()
-		way.left.Store(0)
-		return way.lost.Load() > before
-	}
-	for _, joined := range [][]string{nil, {"u"}} {
+	// eachLost makes writes, of which one answer after the other is lost, until there is none to lose: more
+	// than least. try prepares a write and answers it, with what checks its outcome.
+	eachLost := func(least int32, try func(answer int32) (write, check func())) {
 		for answer := int32(1); ; answer++ {
 			prepared()
+			write, check := try(answer)
+			before := way.lost.Load()
+			way.left.Store(answer)
+			write()
+			way.left.Store(0)
+			lost := way.lost.Load() > before
+			check()
+			if !lost {
+				require.Greater(t, answer, least)
+				return
+			}
+		}
+	}
+	requireHeld := func(n dom.NewBooking) {
+		require.False(t, n.Booking.ExpiresAt.IsZero())
+		require.Equal(t, []string{"booking.held/1"}, outboxEvents(t, pool, n.Booking.ID))
+	}
+	for _, joined := range [][]string{nil, {"u"}} {
+		eachLost(1, func(answer int32) (write, check func()) {
 			n := next(joined...)
-			lost := losing(answer, func() {
+			return func() {
 				_, err := repo.CreateBooking(ctx, n)
 				require.NoError(t, err, "answer %d", answer)
-			})
-			require.False(t, n.Booking.ExpiresAt.IsZero())
-			require.Equal(t, []string{"booking.held/1"}, outboxEvents(t, pool, n.Booking.ID))
-			if !lost {
-				require.Greater(t, answer, int32(1))
-				break
-			}
-		}
+			}, func() { requireHeld(n) }
+		})
 	}
 	// The same for creates in one batch: each of them hears that it is written.
-	for answer := int32(1); ; answer++ {
-		prepared()
+	eachLost(1, func(answer int32) (write, check func()) {
 		news := []dom.NewBooking{next(), next(), next()}
-		lost := losing(answer, func() {
-			for _, err := range createTogether(t, repo, news) {
-				require.NoError(t, err, "answer %d", answer)
+		return func() {
+				for _, err := range createTogether(t, repo, news) {
+					require.NoError(t, err, "answer %d", answer)
+				}
+			}, func() {
+				for _, n := range news {
+					requireHeld(n)
+				}
 			}
-		})
-		for _, n := range news {
-			require.False(t, n.Booking.ExpiresAt.IsZero())
-			require.Equal(t, []string{"booking.held/1"}, outboxEvents(t, pool, n.Booking.ID))
-		}
-		if !lost {
-			require.Greater(t, answer, int32(1))
-			break
-		}
-	}
-	for answer := int32(1); ; answer++ {
-		prepared()
+	})
+	// Two answers: begin with read, write with commit.
+	eachLost(2, func(answer int32) (write, check func()) {
 		n := next()
 		_, err := repo.CreateBooking(ctx, n)
 		require.NoError(t, err)
-		lost := losing(answer, func() {
-			b, changed, err := repo.ChangeBooking(ctx, n.Booking.ID, dom.Change{To: dom.StatusConfirmed})
-			require.NoError(t, err, "answer %d", answer)
-			require.True(t, changed, "answer %d: the caller made the change, whoever heard of it", answer)
-			require.Equal(t, 2, b.Version)
-		})
-		require.Equal(t, []string{"booking.held/1", "booking.confirmed/2"}, outboxEvents(t, pool, n.Booking.ID))
-		if !lost {
-			require.Greater(t, answer, int32(2), "begin with read, write with commit")
-			break
-		}
-	}
+		return func() {
+				b, changed, err := repo.ChangeBooking(ctx, n.Booking.ID, dom.Change{To: dom.StatusConfirmed})
+				require.NoError(t, err, "answer %d", answer)
+				require.True(t, changed, "answer %d: the caller made the change, whoever heard of it", answer)
+				require.Equal(t, 2, b.Version)
+			}, func() {
+				require.Equal(t, []string{"booking.held/1", "booking.confirmed/2"}, outboxEvents(t, pool, n.Booking.ID))
+			}
+	})
 	testenv.RequireConsistent(t, pool)
 }

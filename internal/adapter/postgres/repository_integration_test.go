@@ -24,13 +24,21 @@ import (
 // newPool answers a pool on a database of its own. settings are those of its sessions.
 func newPool(t *testing.T, settings ...string) *pgxpool.Pool {
 	t.Helper()
+	return configuredPool(t, func(cfg *pgxpool.Config) {
+		cfg.MaxConns = 16
+		for _, s := range settings {
+			name, value, _ := strings.Cut(s, "=")
+			cfg.ConnConfig.RuntimeParams[name] = value
+		}
+	})
+}
+
+// configuredPool answers a pool on a database of its own, as configure makes it.
+func configuredPool(t *testing.T, configure func(*pgxpool.Config)) *pgxpool.Pool {
+	t.Helper()
 	cfg, err := pgxpool.ParseConfig(testenv.PostgresURL(t))
 	require.NoError(t, err)
-	cfg.MaxConns = 16
-	for _, s := range settings {
-		name, value, _ := strings.Cut(s, "=")
-		cfg.ConnConfig.RuntimeParams[name] = value
-	}
+	configure(cfg)
 	pool, err := pgxpool.NewWithConfig(context.Background(), cfg)
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)

@@ -67,19 +67,16 @@ func TestRoundTrips(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	var seen traffic
-	cfg, err := pgxpool.ParseConfig(testenv.PostgresURL(t))
-	require.NoError(t, err)
-	cfg.MaxConns = 1
-	// No question whether the connection is alive, however slow this machine is.
-	cfg.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false }
-	cfg.ConnConfig.Tracer = &seen
-	cfg.ConnConfig.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
-		return &countedConn{Conn: conn, traffic: &seen}, err
-	}
-	pool, err := pgxpool.NewWithConfig(ctx, cfg)
-	require.NoError(t, err)
-	t.Cleanup(pool.Close)
+	pool := configuredPool(t, func(cfg *pgxpool.Config) {
+		cfg.MaxConns = 1
+		// No question whether the connection is alive, however slow this machine is.
+		cfg.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false }
+		cfg.ConnConfig.Tracer = &seen
+		cfg.ConnConfig.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+			return &countedConn{Conn: conn, traffic: &seen}, err
+		}
+	})
 	repo := newRepository(pool)
 
 	slot := 0.0

@@ -102,15 +102,10 @@ func TestFailedTransactionsEnd(t *testing.T) {
 func TestRefusedChange(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	cfg, err := pgxpool.ParseConfig(testenv.PostgresURL(t))
-	require.NoError(t, err)
-	cfg.MaxConns = 1
-	pool, err := pgxpool.NewWithConfig(ctx, cfg)
-	require.NoError(t, err)
-	t.Cleanup(pool.Close)
+	pool := configuredPool(t, func(cfg *pgxpool.Config) { cfg.MaxConns = 1 })
 	repo := newRepository(pool)
 	n := bookingtest.New("v", "t1", 0)
-	_, err = repo.CreateBooking(ctx, n)
+	_, err := repo.CreateBooking(ctx, n)
 	require.NoError(t, err)
 	_, err = pool.Exec(ctx, `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused'; END $$`)
 	require.NoError(t, err)

@@ -118,16 +118,17 @@ func openDB(o Options) (*sql.DB, error) {
 // MissingLimits answers the limits of waiting in the database that a session of the pool does not have,
 // as `lock_timeout = '3s'` each. Only those of a pooler may lack them: there they are the database's.
 func MissingLimits(ctx context.Context, pool *pgxpool.Pool) ([]string, error) {
-	var missing []string
-	for _, name := range slices.Sorted(maps.Keys(sessionLimits)) {
-		var unlimited bool
-		err := pool.QueryRow(ctx, `SELECT current_setting($1) = '0'`, name).Scan(&unlimited)
-		if err != nil {
-			return nil, fmt.Errorf("read %s: %w", name, err)
-		}
-		if unlimited {
-			missing = append(missing, fmt.Sprintf("%s = '%s'", name, sessionLimits[name]))
-		}
+	names := slices.Sorted(maps.Keys(sessionLimits))
+	rows, err := pool.Query(ctx, `SELECT name FROM unnest($1::text[]) AS name WHERE current_setting(name) = '0'`, names)
+	if err != nil {
+		return nil, fmt.Errorf("read the limits of a session: %w", err)
+	}
+	missing, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("read the limits of a session: %w", err)
+	}
+	for i, name := range missing {
+		missing[i] = fmt.Sprintf("%s = '%s'", name, sessionLimits[name])
 	}
 	return missing, nil
 }
