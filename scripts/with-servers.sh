@@ -103,29 +103,16 @@ start_kafka() {
 	broker=$(free_port)
 	controller=$(free_port)
 	while [[ $controller == "$broker" ]]; do controller=$(free_port); done
-	cat >"$dir/kafka.properties" <<END
-process.roles=broker,controller
-node.id=1
+	cat "$root/test/kafka/broker.properties" - >"$dir/kafka.properties" <<END
 controller.quorum.voters=1@127.0.0.1:$controller
-controller.listener.names=CONTROLLER
 listeners=PLAINTEXT://127.0.0.1:$broker,CONTROLLER://127.0.0.1:$controller
 advertised.listeners=PLAINTEXT://127.0.0.1:$broker
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs=$dir/kafka
-# The service makes its topics itself; a topic that appears by itself would hide that it did not.
-auto.create.topics.enable=false
 # A test may forbid something on a topic of its own; everything else is allowed.
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 allow.everyone.if.no.acl.found=true
 group.initial.rebalance.delay.ms=0
-# One broker, and few internal partitions, which it has to set up.
-offsets.topic.replication.factor=1
-offsets.topic.num.partitions=1
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-transaction.state.log.num.partitions=1
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
 END
 	# shellcheck disable=SC2016 # Expanded by the inner shell.
 	setsid bash -euc '

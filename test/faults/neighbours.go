@@ -98,24 +98,17 @@ type kafkaPorts struct{ service, proxied, direct, controller int }
 // newKafka sets an Apache Kafka up, in KRaft mode. Its records have the time of their arrival, so that
 // the order in which events of different topics first arrived can be told.
 func newKafka(p programs, dir string, ports kafkaPorts, log *os.File) (*server, error) {
-	settings := fmt.Sprintf(`process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:%[4]d
-controller.listener.names=CONTROLLER
+	common, err := os.ReadFile("test/kafka/broker.properties")
+	if err != nil {
+		return nil, err
+	}
+	settings := string(common) + fmt.Sprintf(`controller.quorum.voters=1@127.0.0.1:%[4]d
 listeners=SERVICE://127.0.0.1:%[1]d,DIRECT://127.0.0.1:%[3]d,CONTROLLER://127.0.0.1:%[4]d
 advertised.listeners=SERVICE://127.0.0.1:%[2]d,DIRECT://127.0.0.1:%[3]d
 listener.security.protocol.map=SERVICE:PLAINTEXT,DIRECT:PLAINTEXT,CONTROLLER:PLAINTEXT
 inter.broker.listener.name=DIRECT
 log.dirs=%[5]s
 log.message.timestamp.type=LogAppendTime
-auto.create.topics.enable=false
-offsets.topic.replication.factor=1
-offsets.topic.num.partitions=1
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-transaction.state.log.num.partitions=1
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
 `, ports.service, ports.proxied, ports.direct, ports.controller, filepath.Join(dir, "kafka"))
 	file := filepath.Join(dir, "kafka.properties")
 	if err := os.WriteFile(file, []byte(settings), 0o600); err != nil {
