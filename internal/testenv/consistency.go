@@ -5,44 +5,18 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
+
+	"github.com/bookingcontrol/booker-booking-svc/test/consistency"
 )
 
 // RequireConsistent checks what holds after any run in a database of bookings whose events are all
-// still there: no two bookings overlap on a table, tables are occupied exactly by the active bookings,
-// the audit log and the outbox tell of each change once, without gaps and in order, and no deadlock
-// came to pass.
+// still there (consistency.Violations), and that no deadlock came to pass.
 func RequireConsistent(t require.TestingT, db *pgxpool.Pool) {
-	for what, query := range map[string]string{
-		"active bookings that overlap on a table": `
-			SELECT count(*) FROM bookings a JOIN bookings b ON a.id < b.id AND a.venue_id = b.venue_id
-			WHERE a.status IN ('held', 'confirmed', 'seated') AND b.status IN ('held', 'confirmed', 'seated')
-				AND a.starts_at < b.ends_at AND b.starts_at < a.ends_at
-				AND (a.table_id || a.joined_table_ids) && (b.table_id || b.joined_table_ids)`,
-		"tables occupied for no active booking, or not occupied for one": `
-			SELECT count(*) FROM (
-				SELECT id, venue_id, unnest(table_id || joined_table_ids) AS table_id, tstzrange(starts_at, ends_at) AS during
-				FROM bookings WHERE status IN ('held', 'confirmed', 'seated')
-			) b FULL JOIN table_occupancies o ON o.booking_id = b.id AND o.venue_id = b.venue_id
-				AND o.table_id = b.table_id AND o.during = b.during
-			WHERE b.id IS NULL OR o.booking_id IS NULL`,
-		"bookings whose versions are not each in the audit log": `
-			SELECT count(*) FROM bookings b WHERE (SELECT array_agg(version ORDER BY version) FROM booking_events WHERE booking_id = b.id)
-				IS DISTINCT FROM (SELECT array_agg(v) FROM generate_series(1, version) v)`,
-		"bookings whose state is not that of their last event": `
-			SELECT count(*) FROM bookings b JOIN booking_events e ON e.booking_id = b.id AND e.version = b.version
-			WHERE e.type <> 'booking.' || b.status`,
-		"events that are not in both the audit log and the outbox, or differ": `
-			SELECT count(*) FROM booking_events e FULL JOIN outbox o ON o.event_id = e.id
-			WHERE e.id IS NULL OR o.id IS NULL OR o.key <> e.booking_id OR o.booking_version <> e.version
-				OR o.topic <> e.type OR convert_from(o.payload, 'UTF8')::jsonb <> e.payload_json`,
-		"events that are in the outbox twice or not in the order of their versions": `
-			SELECT count(*) FROM (
-				SELECT booking_version, lag(booking_version, 1, 0) OVER (PARTITION BY key ORDER BY id) AS before FROM outbox
-			) o WHERE booking_version <> before + 1`,
-		"deadlocks": `SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()`,
-	} {
-		var n int
-		require.NoError(t, db.QueryRow(context.Background(), query).Scan(&n), what)
-		require.Zero(t, n, what)
-	}
+	ctx := context.Background()
+	violations, err := consistency.Violations(ctx, db)
+	require.NoError(t, err)
+	require.Empty(t, violations)
+	var deadlocks int
+	require.NoError(t, db.QueryRow(ctx, `SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()`).Scan(&deadlocks))
+	require.Zero(t, deadlocks, "deadlocks")
 }

@@ -1,13 +1,10 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // acknowledged is what the clients were told.
@@ -78,40 +75,4 @@ func checkLives(s *store) (problems []string) {
 		}
 	}
 	return problems
-}
-
-// invariants are counts that must be zero, in SQL.
-var invariants = map[string]string{
-	"pairs of bookings overlap on a table": `
-		SELECT count(*) FROM bookings a JOIN bookings b ON a.id < b.id AND a.date = b.date AND a.venue_id = b.venue_id
-		WHERE a.status IN ('held', 'confirmed', 'seated') AND b.status IN ('held', 'confirmed', 'seated')
-		  AND tstzrange(a.starts_at, a.ends_at) && tstzrange(b.starts_at, b.ends_at)
-		  AND (a.table_id || a.joined_table_ids) && (b.table_id || b.joined_table_ids)`,
-	"bookings disagree with table_occupancies": `
-		SELECT count(*) FROM (
-			SELECT id, t, starts_at, ends_at FROM bookings, unnest(table_id || joined_table_ids) t
-			WHERE status IN ('held', 'confirmed', 'seated')
-		) b FULL JOIN table_occupancies o ON o.booking_id = b.id AND o.table_id = b.t
-			AND o.during = tstzrange(b.starts_at, b.ends_at)
-		WHERE b.id IS NULL OR o.booking_id IS NULL`,
-	"events of the audit log are not in the outbox, or the other way round": `
-		SELECT count(*) FROM booking_events e FULL JOIN outbox o
-			ON o.event_id = e.id AND o.key = e.booking_id AND o.booking_version = e.version AND o.topic = e.type
-		WHERE e.id IS NULL OR o.id IS NULL`,
-	"events of a booking have ids in another order than their versions": `
-		SELECT count(*) FROM outbox a JOIN outbox b ON a.key = b.key AND a.booking_version < b.booking_version AND a.id > b.id`,
-}
-
-// checkInvariants answers those that do not hold.
-func checkInvariants(ctx context.Context, db *pgxpool.Pool) (problems []string, err error) {
-	for what, statement := range invariants {
-		var n int
-		if err := db.QueryRow(ctx, statement).Scan(&n); err != nil {
-			return nil, fmt.Errorf("%s: %w", what, err)
-		}
-		if n > 0 {
-			problems = append(problems, fmt.Sprintf("%d %s", n, what))
-		}
-	}
-	return problems, nil
 }

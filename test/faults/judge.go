@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/bookingcontrol/booker-booking-svc/test/consistency"
 )
 
 // judgeTimeout bounds what the checkers ask of the cluster.
@@ -55,7 +57,7 @@ func judge(o options, c *cluster, h *history, finish time.Duration, say func(str
 	told, lost := checkAcknowledged(h, s)
 	add(lost)
 	add(checkLives(s))
-	broken, err := checkInvariants(ctx, c.db)
+	broken, err := consistency.Violations(ctx, c.db)
 	if err != nil {
 		return nil, err
 	}

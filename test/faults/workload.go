@@ -38,16 +38,17 @@ func startWorkload(h *history, r routing, seed uint64) *workload {
 	stop, cancel := context.WithCancel(context.Background())
 	giveUp, cancelLater := context.WithCancel(context.Background())
 	w.stop, w.giveUp = cancel, cancelLater
-	start := func(name string, n uint64, loop func(*client, int)) {
+	start := func(name string, n uint64, loop func(*client)) {
 		c := &client{name: name, h: h, routing: r, rnd: rand.New(rand.NewPCG(seed, n)), stop: stop, giveUp: giveUp}
-		w.wg.Go(func() { loop(c, int(n)) })
+		w.wg.Go(func() { loop(c) })
 	}
 	for i := range uint64(colliders) {
 		start(fmt.Sprintf("c%d", i), i, w.collide)
 	}
-	for i := range uint64(len(probes)) {
-		start(fmt.Sprintf("p%d", i), 100+i, w.create)
-		start(fmt.Sprintf("r%d", i), 200+i, w.reads)
+	for i, table := range probes {
+		n := uint64(i)
+		start(fmt.Sprintf("p%d", i), 100+n, func(c *client) { w.create(c, table) })
+		start(fmt.Sprintf("r%d", i), 200+n, w.reads)
 	}
 	return w
 }
@@ -65,7 +66,7 @@ func (w *workload) end() {
 func (w *workload) day(n int) string { return w.h.Began.AddDate(0, 0, 300+n).Format("2006-01-02") }
 
 // collide books, changes and reads on few tables, with overlapping sittings.
-func (w *workload) collide(c *client, _ int) {
+func (w *workload) collide(c *client) {
 	for c.pause(c.stop, 10, 50) {
 		date := w.day(int(c.h.now()/shift) + c.rnd.IntN(window))
 		sitting := &operation{Date: date, From: 18*60 + 15*c.rnd.IntN(24), Minutes: 15 * (1 + c.rnd.IntN(10))}
@@ -143,11 +144,11 @@ func (w *workload) forget(date, id string) {
 const slotsOfDay = 80
 
 // create books a table that no other client books, sitting after sitting.
-func (w *workload) create(c *client, n int) {
+func (w *workload) create(c *client, table string) {
 	for k := 0; c.pause(c.stop, 15, 25); k++ {
 		o := &operation{
 			Date:   w.h.Began.AddDate(0, 0, 2+k/slotsOfDay).Format("2006-01-02"),
-			Tables: []string{probes[n-100]}, From: 3*60 + 15*(k%slotsOfDay), Minutes: 15, Party: 2,
+			Tables: []string{table}, From: 3*60 + 15*(k%slotsOfDay), Minutes: 15, Party: 2,
 		}
 		c.create(o)
 		if o.ok() && k%10 == 0 {
@@ -159,7 +160,7 @@ func (w *workload) create(c *client, n int) {
 }
 
 // reads reads in all three ways.
-func (w *workload) reads(c *client, _ int) {
+func (w *workload) reads(c *client) {
 	for c.pause(c.stop, 8, 12) {
 		w.mu.Lock()
 		id := ""
