@@ -33,7 +33,7 @@ func (b *bench) all(ctx context.Context, o options, db *pgxpool.Pool, r *report)
 		}
 		r.figures = append(r.figures, f)
 		fmt.Println(f.line())
-		r.memory = append(r.memory, resident(b.service.cmd.Process.Pid))
+		r.memory = append(r.memory, resident(b.service.PID()))
 	}
 	b.venue.SetCallback(false)
 	for _, m := range []struct {
@@ -44,7 +44,7 @@ func (b *bench) all(ctx context.Context, o options, db *pgxpool.Pool, r *report)
 		{"answer → event, 50/s", func() (claim, error) { return b.deliveryClaim(ctx, 50, 50*time.Millisecond, o) }},
 		{"answer → event, 500/s", func() (claim, error) { return b.deliveryClaim(ctx, 500, 100*time.Millisecond, o) }},
 		{"drain of 100,000 events", func() (claim, error) { return b.drainClaim(ctx, db) }},
-		{"start to ready", func() (claim, error) { return b.startClaim(ctx, o.rounds) }},
+		{"start to ready", func() (claim, error) { return b.startClaim(o.rounds) }},
 		{"three replicas", func() (claim, error) { return b.replicasClaim(ctx, o.rounds, d) }},
 	} {
 		if !wanted(m.name) {
@@ -94,10 +94,10 @@ func (b *bench) drainClaim(ctx context.Context, db *pgxpool.Pool) (claim, error)
 }
 
 // startClaim starts further replicas, which are stopped again, and takes the time until each is ready.
-func (b *bench) startClaim(ctx context.Context, rounds int) (claim, error) {
+func (b *bench) startClaim(rounds int) (claim, error) {
 	var took []float64
 	for range rounds {
-		replica, err := b.start(ctx, serviceDB)
+		replica, err := b.start(serviceDB)
 		if err != nil {
 			return claim{}, err
 		}
@@ -121,11 +121,11 @@ func (b *bench) drop(replica *service) {
 func (b *bench) replicasClaim(ctx context.Context, rounds int, d time.Duration) (claim, error) {
 	first := b.service.bookings
 	defer func() { b.service.bookings = first }()
-	second, err := b.start(ctx, serviceDB)
+	second, err := b.start(serviceDB)
 	if err != nil {
 		return claim{}, err
 	}
-	third, err := b.start(ctx, serviceDB)
+	third, err := b.start(serviceDB)
 	if err != nil {
 		return claim{}, err
 	}

@@ -36,14 +36,14 @@ func (b *bench) measure(ctx context.Context, p pair, rounds int, d time.Duration
 			return f, cost, fmt.Errorf("%s: %w", p.name, err)
 		}
 		time.Sleep(settle)
-		service, postgres, redis := cpuSeconds(b.service.cmd.Process.Pid), cpuSeconds(b.postgres), cpuSeconds(b.redis)
+		service, postgres, redis := cpuSeconds(b.service.PID()), cpuSeconds(b.postgres), cpuSeconds(b.redis)
 		stop := b.startProfile(ctx, f.key(), d)
 		r, err := closed(ctx, p.clients, d, p.call)
 		stop()
 		if err != nil {
 			return f, cost, fmt.Errorf("%s: %w", p.name, err)
 		}
-		cost.service += cpuSeconds(b.service.cmd.Process.Pid) - service
+		cost.service += cpuSeconds(b.service.PID()) - service
 		cost.postgres += cpuSeconds(b.postgres) - postgres
 		cost.redis += cpuSeconds(b.redis) - redis
 		cost.calls += r.calls

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -20,8 +19,9 @@ const (
 	// venues of tablesEach tables take the creates; limit/create.sql gives sittings out in the same way.
 	venues, tablesEach = 20, 12
 	sitting            = 2 * time.Hour
-	// listVenue has listTables tables, all taken for the first ten sittings of firstDay: 500 bookings.
-	listVenue, listTables = "list-0", 50
+	// listVenue has listTables tables, all taken for the first ten sittings of firstDay: 500 bookings. It is
+	// the only one of its kind, whose venues book numbers.
+	listKind, listVenue, listTables = "list-", listKind + "0", 50
 	// known is how many bookings there are to get.
 	known = 10_000
 )
@@ -94,7 +94,7 @@ func fill(ctx context.Context, db *pgxpool.Pool) error {
 		return err
 	}
 	_, err = db.Exec(ctx, book, pgx.NamedArgs{
-		"prefix": "019d0000", "venue": strings.TrimSuffix(listVenue, "0"), "venues": 1, "tables": listTables, "zone": zone,
+		"prefix": "019d0000", "venue": listKind, "venues": 1, "tables": listTables, "zone": zone,
 		"status": "confirmed", "version": 2, "count": 500, "day": firstDay.Format(time.DateOnly),
 	})
 	if err != nil {

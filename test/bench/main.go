@@ -79,7 +79,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	if b.service, err = s.start(ctx, serviceDB); err != nil {
+	if b.service, err = s.start(serviceDB); err != nil {
 		return err
 	}
 	began := time.Now()

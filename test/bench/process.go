@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -14,6 +12,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/bookingcontrol/booker-booking-svc/test/process"
 )
 
 // clockTicks is how many a second Linux counts a process's time in.
@@ -105,31 +105,12 @@ func (b *bench) startProfile(ctx context.Context, name string, d time.Duration) 
 }
 
 func download(ctx context.Context, url, path string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s answers %s", url, resp.Status)
+	status, body, err := process.Get(ctx, url)
+	if err == nil && status != http.StatusOK {
+		err = fmt.Errorf("%s answers %d: %s", url, status, body)
 	}
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(path, body, 0o644)
 }
-
-func freePort() (int, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // binds at once
-	if err != nil {
-		return 0, err
-	}
-	return listener.Addr().(*net.TCPAddr).Port, listener.Close()
-}
-
-func address(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }

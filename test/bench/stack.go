@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
@@ -19,6 +17,7 @@ import (
 
 	"github.com/bookingcontrol/booker-booking-svc/internal/devstack"
 	bookingpb "github.com/bookingcontrol/booker-booking-svc/proto/booking"
+	"github.com/bookingcontrol/booker-booking-svc/test/process"
 )
 
 // stack is the servers that scripts/with-servers.sh has started, the demo venue, and the built binary.
@@ -101,8 +100,7 @@ func (s *stack) environ(database string) []string {
 
 // service is a running booking-svc, and the connections that the load comes through.
 type service struct {
-	cmd      *exec.Cmd
-	exited   chan struct{}
+	process.Server
 	http     string
 	addr     string
 	conns    []*grpc.ClientConn
@@ -115,12 +113,12 @@ type service struct {
 const connections = 4
 
 // start runs the service on a database and waits until it is ready.
-func (s *stack) start(ctx context.Context, database string) (*service, error) {
-	port, err := freePort()
+func (s *stack) start(database string) (*service, error) {
+	port, err := process.FreePort()
 	if err != nil {
 		return nil, err
 	}
-	metrics, err := freePort()
+	metrics, err := process.FreePort()
 	if err != nil {
 		return nil, err
 	}
@@ -129,23 +127,19 @@ func (s *stack) start(ctx context.Context, database string) (*service, error) {
 		return nil, err
 	}
 	defer log.Close()
-	svc := &service{
-		cmd: exec.Command(s.binary, "serve"), exited: make(chan struct{}), //nolint:noctx // stopped by stop
-		addr: address(port), http: "http://" + address(metrics),
+	svc := &service{addr: process.Address(port), http: "http://" + process.Address(metrics)}
+	svc.Server = process.Server{
+		Name: "booking-svc", Log: log, StopSignal: syscall.SIGTERM,
+		Ready: func(ctx context.Context) error { return process.AnswersOK(ctx, svc.http+"/readyz") },
+		Command: func() *exec.Cmd {
+			cmd := exec.Command(s.binary, "serve") //nolint:noctx // stopped by stop
+			cmd.Env = append(append(s.environ(database), fmt.Sprintf("PORT=%d", port), fmt.Sprintf("METRICS_PORT=%d", metrics)), s.settings...)
+			return cmd
+		},
 	}
-	svc.cmd.Env = append(append(s.environ(database), fmt.Sprintf("PORT=%d", port), fmt.Sprintf("METRICS_PORT=%d", metrics)), s.settings...)
-	svc.cmd.Stdout, svc.cmd.Stderr = log, log
-	svc.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	began := time.Now()
-	if err := svc.cmd.Start(); err != nil {
-		return nil, err
-	}
-	go func() {
-		_ = svc.cmd.Wait()
-		close(svc.exited)
-	}()
 	s.services = append(s.services, svc)
-	if err := svc.awaitReady(ctx); err != nil {
+	began := time.Now()
+	if err := svc.Start(); err != nil {
 		return nil, err
 	}
 	svc.startup = time.Since(began)
@@ -160,39 +154,10 @@ func (s *stack) start(ctx context.Context, database string) (*service, error) {
 	return svc, s.venue.SetBookingAddr(svc.addr)
 }
 
-func (s *service) awaitReady(ctx context.Context) error {
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.http+"/readyz", nil)
-		if err != nil {
-			return err
-		}
-		if resp, err := http.DefaultClient.Do(req); err == nil {
-			_ = resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return nil
-			}
-		}
-		select {
-		case <-s.exited:
-			return errors.New("the service ended before it was ready")
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(2 * time.Millisecond):
-		}
-	}
-	return errors.New("the service is not ready after a minute")
-}
-
 // stop ends the service in good order.
 func (s *service) stop() {
 	for _, c := range s.conns {
 		_ = c.Close()
 	}
-	_ = s.cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-s.exited:
-	case <-time.After(20 * time.Second):
-		_ = s.cmd.Process.Kill()
-		<-s.exited
-	}
+	s.Stop()
 }

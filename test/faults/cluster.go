@@ -18,6 +18,7 @@ import (
 
 	"github.com/bookingcontrol/booker-booking-svc/internal/devstack"
 	bookingpb "github.com/bookingcontrol/booker-booking-svc/proto/booking"
+	"github.com/bookingcontrol/booker-booking-svc/test/process"
 )
 
 // The one venue: two tables of two, two of four that can be joined, on which clients collide, and
@@ -52,7 +53,7 @@ func place() devstack.Place {
 type cluster struct {
 	dir                    string
 	binary                 string
-	postgres, redis, kafka *server
+	postgres, redis, kafka *process.Server
 	toPostgres, toRedis    *proxy
 	toKafka, toVenue       *proxy
 	venue                  *devstack.Venue
@@ -73,13 +74,13 @@ func newCluster(p programs, dir string) (c *cluster, err error) {
 	}
 	var ports [9]int
 	for i := range ports {
-		if ports[i], err = freePort(); err != nil {
+		if ports[i], err = process.FreePort(); err != nil {
 			return c, err
 		}
 	}
 	kafka := kafkaPorts{service: ports[0], proxied: ports[1], direct: ports[2], controller: ports[3]}
 	pg, pgProxied, redisPort, redisProxied, venueProxied := ports[4], ports[5], ports[6], ports[7], ports[8]
-	c.kafkaAddr, c.redisAddr = address(kafka.direct), address(redisPort)
+	c.kafkaAddr, c.redisAddr = process.Address(kafka.direct), process.Address(redisPort)
 
 	if c.postgres, err = newPostgres(p, dir, pg, c.log("postgres")); err != nil {
 		return c, err
@@ -103,8 +104,8 @@ func newCluster(p programs, dir string) (c *cluster, err error) {
 		"ENV=production", "LOG_LEVEL=info", "PATH=" + os.Getenv("PATH"),
 		"POSTGRES_HOST=127.0.0.1", fmt.Sprintf("POSTGRES_PORT=%d", pgProxied), "POSTGRES_DB=" + database,
 		"POSTGRES_USER=" + postgresUser, "POSTGRES_SSLMODE=disable",
-		"REDIS_ADDR=" + address(redisProxied), "KAFKA_BROKERS=" + address(kafka.proxied),
-		"GRPC_VENUE_ADDR=" + address(venueProxied),
+		"REDIS_ADDR=" + process.Address(redisProxied), "KAFKA_BROKERS=" + process.Address(kafka.proxied),
+		"GRPC_VENUE_ADDR=" + process.Address(venueProxied),
 		fmt.Sprintf("HOLD_TTL_MINUTES=%d", int(holdTTL.Minutes())), "REQUEST_TIMEOUT=" + requestTimeout.String(),
 	}
 	if err := c.createDatabase(pg, environ); err != nil {
@@ -121,7 +122,7 @@ func newCluster(p programs, dir string) (c *cluster, err error) {
 		return c, err
 	}
 	for _, r := range c.replicas {
-		if err := r.start(); err != nil {
+		if err := r.Start(); err != nil {
 			return c, err
 		}
 		if r.freshGoroutines, err = r.goroutines(context.Background()); err != nil {
@@ -141,7 +142,7 @@ func (c *cluster) log(name string) *os.File {
 }
 
 func (c *cluster) createDatabase(port int, environ []string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), readyTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, postgresURL(port, postgresUser))
 	if err != nil {
@@ -195,7 +196,7 @@ func (c *cluster) startVenue(proxied int) error {
 // allReady waits until every replica is ready.
 func (c *cluster) allReady() error {
 	for _, r := range c.replicas {
-		if err := r.awaitReady(); err != nil {
+		if err := r.AwaitReady(); err != nil {
 			return err
 		}
 	}
@@ -210,7 +211,7 @@ func (c *cluster) redisClient() *redis.Client {
 // stop ends every process that was started.
 func (c *cluster) stop() {
 	for _, r := range c.replicas {
-		r.stop()
+		r.Stop()
 		_ = r.conn.Close()
 	}
 	for _, p := range []*proxy{c.toPostgres, c.toRedis, c.toKafka, c.toVenue} {
@@ -227,9 +228,9 @@ func (c *cluster) stop() {
 	if c.db != nil {
 		c.db.Close()
 	}
-	for _, s := range []*server{c.postgres, c.redis, c.kafka} {
+	for _, s := range []*process.Server{c.postgres, c.redis, c.kafka} {
 		if s != nil {
-			s.stop()
+			s.Stop()
 		}
 	}
 }

@@ -2,13 +2,15 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/bookingcontrol/booker-booking-svc/test/process"
 )
 
 // settleTime is how long after the last fault nothing may be left behind any more.
@@ -74,7 +76,7 @@ func checkLeaks(ctx context.Context, c *cluster) (problems []string, err error) 
 			return nil, err
 		}
 		if now > r.freshGoroutines+goroutineSlack {
-			problems = append(problems, fmt.Sprintf("%s has %d goroutines, at its start it had %d", r.name, now, r.freshGoroutines))
+			problems = append(problems, fmt.Sprintf("%s has %d goroutines, at its start it had %d", r.Name, now, r.freshGoroutines))
 		}
 	}
 	var connections int
@@ -87,16 +89,11 @@ func checkLeaks(ctx context.Context, c *cluster) (problems []string, err error) 
 
 // goroutines asks a replica how many it has.
 func (r *replica) goroutines(ctx context.Context) (n int, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://%s/metrics", address(r.metrics)), nil)
+	_, body, err := process.Get(ctx, fmt.Sprintf("http://%s/metrics", process.Address(r.metrics)))
 	if err != nil {
 		return 0, err
 	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, resp.Body.Close()) }()
-	lines := bufio.NewScanner(resp.Body)
+	lines := bufio.NewScanner(bytes.NewReader(body))
 	for lines.Scan() {
 		if value, ok := strings.CutPrefix(lines.Text(), "go_goroutines "); ok {
 			return strconv.Atoi(value)

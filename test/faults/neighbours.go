@@ -14,6 +14,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/bookingcontrol/booker-booking-svc/test/process"
 )
 
 // programs says where the neighbours' programs are; scripts/faults.sh finds or fetches them.
@@ -29,7 +31,7 @@ const postgresUser = "postgres"
 
 // newPostgres sets a PostgreSQL up, with fsync on and a time zone that is no harm to code that leaves
 // nothing to the server's zone.
-func newPostgres(p programs, dir string, port int, log *os.File) (*server, error) {
+func newPostgres(p programs, dir string, port int, log *os.File) (*process.Server, error) {
 	home := filepath.Join(dir, "postgres")
 	if err := os.Mkdir(home, 0o700); err != nil {
 		return nil, err
@@ -57,38 +59,38 @@ func newPostgres(p programs, dir string, port int, log *os.File) (*server, error
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w\n%s", err, out)
 	}
-	s := &server{name: "postgres", log: log}
-	s.command = func() *exec.Cmd {
+	s := &process.Server{Name: "postgres", Log: log, StopSignal: syscall.SIGQUIT} // its children hear that too
+	s.Command = func() *exec.Cmd {
 		return run("postgres", "-D", "data", "-p", strconv.Itoa(port), "-k", home,
 			"-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200", "-c", "TimeZone=America/St_Johns")
 	}
-	s.ready = func(ctx context.Context) error {
+	s.Ready = func(ctx context.Context) error {
 		conn, err := pgx.Connect(ctx, postgresURL(port, postgresUser))
 		if err != nil {
 			return err
 		}
 		return conn.Close(ctx)
 	}
-	return s, s.start()
+	return s, s.Start()
 }
 
 func postgresURL(port int, database string) string {
-	return fmt.Sprintf("postgres://%s@%s/%s?sslmode=disable", postgresUser, address(port), database)
+	return fmt.Sprintf("postgres://%s@%s/%s?sslmode=disable", postgresUser, process.Address(port), database)
 }
 
 // newRedis sets a Redis up that forgets everything when it is started again.
-func newRedis(dir string, port int, log *os.File) (*server, error) {
-	s := &server{name: "redis", log: log}
-	s.command = func() *exec.Cmd {
+func newRedis(dir string, port int, log *os.File) (*process.Server, error) {
+	s := &process.Server{Name: "redis", Log: log}
+	s.Command = func() *exec.Cmd {
 		return exec.Command("redis-server", "--bind", "127.0.0.1", "--port", strconv.Itoa(port), //nolint:noctx // the harness's own
 			"--dir", dir, "--save", "", "--appendonly", "no")
 	}
-	s.ready = func(ctx context.Context) error {
-		client := redis.NewClient(&redis.Options{Addr: address(port)})
+	s.Ready = func(ctx context.Context) error {
+		client := redis.NewClient(&redis.Options{Addr: process.Address(port)})
 		defer client.Close()
 		return client.Ping(ctx).Err()
 	}
-	return s, s.start()
+	return s, s.Start()
 }
 
 // kafkaPorts are those of one broker. The service reaches it through a proxy, whose address the
@@ -97,7 +99,7 @@ type kafkaPorts struct{ service, proxied, direct, controller int }
 
 // newKafka sets an Apache Kafka up, in KRaft mode. Its records have the time of their arrival, so that
 // the order in which events of different topics first arrived can be told.
-func newKafka(p programs, dir string, ports kafkaPorts, log *os.File) (*server, error) {
+func newKafka(p programs, dir string, ports kafkaPorts, log *os.File) (*process.Server, error) {
 	common, err := os.ReadFile("test/kafka/broker.properties")
 	if err != nil {
 		return nil, err
@@ -127,8 +129,8 @@ log.message.timestamp.type=LogAppendTime
 	if out, err := format.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("format Kafka's storage: %w\n%s", err, out)
 	}
-	s := &server{name: "kafka", log: log}
-	s.command = func() *exec.Cmd { return java("kafka.Kafka", file) }
-	s.ready = func(ctx context.Context) error { return accepts(ctx, ports.direct) }
-	return s, s.start()
+	s := &process.Server{Name: "kafka", Log: log}
+	s.Command = func() *exec.Cmd { return java("kafka.Kafka", file) }
+	s.Ready = func(ctx context.Context) error { return process.Accepts(ctx, ports.direct) }
+	return s, s.Start()
 }

@@ -11,6 +11,7 @@ import (
 
 	commonpb "github.com/bookingcontrol/booker-booking-svc/proto/common"
 	venuepb "github.com/bookingcontrol/booker-booking-svc/proto/venue"
+	"github.com/bookingcontrol/booker-booking-svc/test/process"
 )
 
 // fault is something that goes wrong for a while.
@@ -49,14 +50,14 @@ func breaking(name, of string, hold time.Duration, harmless bool, way func(*clus
 }
 
 // crash is a server that is ended by a signal and started again after a while.
-func crash(name, of string, hold time.Duration, harmless bool, which func(*cluster) *server, sig syscall.Signal) fault {
+func crash(name, of string, hold time.Duration, harmless bool, which func(*cluster) *process.Server, sig syscall.Signal) fault {
 	return fault{
 		name: name, of: of, hold: hold, harmless: harmless,
 		begin: func(c *cluster, _ *replica) error {
-			_, err := which(c).end(sig, 10*time.Second)
+			_, err := which(c).End(sig, 10*time.Second)
 			return err
 		},
-		end: func(c *cluster, _ *replica) error { return which(c).start() },
+		end: func(c *cluster, _ *replica) error { return which(c).Start() },
 	}
 }
 
@@ -73,18 +74,18 @@ func faults() []fault {
 		name: paused, of: "replica", hold: 20 * time.Second, brief: 8 * time.Second, harmless: true,
 		begin: func(_ *cluster, r *replica) error {
 			r.gone()
-			return r.signal(syscall.SIGSTOP)
+			return r.Signal(syscall.SIGSTOP)
 		},
 		end: func(_ *cluster, r *replica) error {
 			defer r.routed.Store(true)
-			return r.signal(syscall.SIGCONT)
+			return r.Signal(syscall.SIGCONT)
 		},
 	}
 	return []fault{
 		{
 			name: "replica killed", of: "replica", hold: 8 * time.Second, brief: 3 * time.Second, harmless: true,
 			begin: func(_ *cluster, r *replica) error { return r.kill() },
-			end:   func(_ *cluster, r *replica) error { return r.start() },
+			end:   func(_ *cluster, r *replica) error { return r.Start() },
 		},
 		{name: rolling, of: "replica", harmless: true, begin: rollingRestart},
 		pause,
@@ -96,7 +97,7 @@ func faults() []fault {
 		breaking("redis away", "redis", 8*time.Second, true, theRedis, (*proxy).refuse),
 		breaking("redis silent", "redis", 8*time.Second, true, theRedis, (*proxy).swallow),
 		breaking("redis slow", "redis", 8*time.Second, false, theRedis, func(p *proxy) error { return p.delay(100) }),
-		crash("redis restarted empty", "redis", time.Second, true, func(c *cluster) *server { return c.redis }, syscall.SIGKILL),
+		crash("redis restarted empty", "redis", time.Second, true, func(c *cluster) *process.Server { return c.redis }, syscall.SIGKILL),
 		{name: "redis flushed", of: "redis", hold: 2 * time.Second, harmless: true, begin: func(c *cluster, _ *replica) error {
 			client := c.redisClient()
 			return errors.Join(client.FlushAll(context.Background()).Err(), client.Close())
@@ -105,8 +106,8 @@ func faults() []fault {
 		breaking("kafka silent", "kafka", 10*time.Second, true, theKafka, (*proxy).swallow),
 		breaking("kafka trickling", "kafka", 8*time.Second, true, theKafka, func(p *proxy) error { return p.trickle(2) }),
 		breaking("kafka connections reset", "kafka", 2*time.Second, true, theKafka, (*proxy).reset),
-		crash("kafka killed", "kafka", 3*time.Second, true, func(c *cluster) *server { return c.kafka }, syscall.SIGKILL),
-		crash("postgres shut down at once", "postgres", 3*time.Second, false, func(c *cluster) *server { return c.postgres }, syscall.SIGQUIT),
+		crash("kafka killed", "kafka", 3*time.Second, true, func(c *cluster) *process.Server { return c.kafka }, syscall.SIGKILL),
+		crash("postgres shut down at once", "postgres", 3*time.Second, false, func(c *cluster) *process.Server { return c.postgres }, syscall.SIGQUIT),
 		breaking("postgres connections reset", "postgres", time.Second, false, thePostgres, (*proxy).reset),
 		breaking("postgres silent", "postgres", 8*time.Second, false, thePostgres, (*proxy).swallow),
 		breaking("postgres 2 s slower", "postgres", 10*time.Second, false, thePostgres, func(p *proxy) error { return p.delay(2000) }),
@@ -129,7 +130,7 @@ func rollingRestart(c *cluster, _ *replica) error {
 		if err := r.terminate(); err != nil {
 			return err
 		}
-		if err := r.start(); err != nil {
+		if err := r.Start(); err != nil {
 			return err
 		}
 		time.Sleep(minReady)
@@ -142,7 +143,7 @@ func restartWithClock(r *replica, ahead time.Duration) error {
 	if err := r.terminate(); err != nil {
 		return err
 	}
-	return r.start()
+	return r.Start()
 }
 
 // talkNonsense answers tables that do not exist, of other venues, unnamed, joined with themselves.

@@ -8,6 +8,8 @@ import (
 	toxiproxy "github.com/Shopify/toxiproxy/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
+
+	"github.com/bookingcontrol/booker-booking-svc/test/process"
 )
 
 // proxy is the way of the replicas to one neighbour, which faults make worse.
@@ -16,7 +18,7 @@ type proxy struct{ *toxiproxy.Proxy }
 // newProxy starts a proxy from port to the neighbour's port.
 func newProxy(name string, port, upstream int) (*proxy, error) {
 	api := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(prometheus.NewRegistry()), zerolog.Nop())
-	p := &proxy{toxiproxy.NewProxy(api, name, address(port), address(upstream))}
+	p := &proxy{toxiproxy.NewProxy(api, name, process.Address(port), process.Address(upstream))}
 	if err := p.Start(); err != nil {
 		return nil, fmt.Errorf("proxy of %s: %w", name, err)
 	}

@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"net/http"
 	"os"
 	"os/exec"
 	"sync/atomic"
@@ -19,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	bookingpb "github.com/bookingcontrol/booker-booking-svc/proto/booking"
+	"github.com/bookingcontrol/booker-booking-svc/test/process"
 )
 
 // requestTimeout is REQUEST_TIMEOUT of the replicas: no call takes longer, whatever its client asks.
@@ -29,7 +28,7 @@ const holdTTL = time.Minute
 
 // replica is a booking-svc process.
 type replica struct {
-	*server
+	*process.Server
 	index         int
 	port, metrics int
 	conn          *grpc.ClientConn
@@ -46,14 +45,14 @@ type replica struct {
 func newReplica(binary string, index int, environ []string, log *os.File) (*replica, error) {
 	r := &replica{index: index}
 	var err error
-	if r.port, err = freePort(); err != nil {
+	if r.port, err = process.FreePort(); err != nil {
 		return nil, err
 	}
-	if r.metrics, err = freePort(); err != nil {
+	if r.metrics, err = process.FreePort(); err != nil {
 		return nil, err
 	}
-	r.server = &server{name: fmt.Sprintf("replica-%d", index), log: log}
-	r.command = func() *exec.Cmd {
+	r.Server = &process.Server{Name: fmt.Sprintf("replica-%d", index), Log: log}
+	r.Command = func() *exec.Cmd {
 		cmd := exec.Command(binary, "serve") //nolint:noctx // the harness's own
 		cmd.Env = append([]string{
 			fmt.Sprintf("PORT=%d", r.port), fmt.Sprintf("METRICS_PORT=%d", r.metrics),
@@ -61,14 +60,10 @@ func newReplica(binary string, index int, environ []string, log *os.File) (*repl
 		}, environ...)
 		return cmd
 	}
-	r.ready = func(ctx context.Context) error {
-		code, err := httpStatus(ctx, fmt.Sprintf("http://%s/readyz", address(r.metrics)))
-		if err == nil && code != http.StatusOK {
-			err = fmt.Errorf("readyz answers %d", code)
-		}
-		return err
+	r.Ready = func(ctx context.Context) error {
+		return process.AnswersOK(ctx, fmt.Sprintf("http://%s/readyz", process.Address(r.metrics)))
 	}
-	r.conn, err = grpc.NewClient(address(r.port),
+	r.conn, err = grpc.NewClient(process.Address(r.port),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 500 * time.Millisecond},
@@ -81,9 +76,9 @@ func newReplica(binary string, index int, environ []string, log *os.File) (*repl
 	return r, nil
 }
 
-// start launches the replica, waits until it is ready and has calls sent to it.
-func (r *replica) start() error {
-	if err := r.server.start(); err != nil {
+// Start launches the replica, waits until it is ready and has calls sent to it.
+func (r *replica) Start() error {
+	if err := r.Server.Start(); err != nil {
 		return err
 	}
 	r.routed.Store(true)
@@ -95,9 +90,9 @@ const detection = time.Second
 
 // gone takes the replica out of the routing, as late as a load balancer notices.
 func (r *replica) gone() {
-	exited := r.exited
+	exited := r.Exited()
 	time.AfterFunc(detection, func() {
-		if r.exited == exited { // it has not been started again since
+		if r.Exited() == exited { // it has not been started again since
 			r.routed.Store(false)
 		}
 	})
@@ -106,7 +101,7 @@ func (r *replica) gone() {
 // kill ends the replica as a crash does.
 func (r *replica) kill() error {
 	r.gone()
-	_, err := r.end(syscall.SIGKILL, 5*time.Second)
+	_, err := r.End(syscall.SIGKILL, 5*time.Second)
 	return err
 }
 
@@ -114,24 +109,11 @@ func (r *replica) kill() error {
 // first taken out of the routing.
 func (r *replica) terminate() error {
 	r.routed.Store(false)
-	code, err := r.end(syscall.SIGTERM, 20*time.Second)
+	code, err := r.End(syscall.SIGTERM, 20*time.Second)
 	if err == nil && code != 0 {
-		err = fmt.Errorf("%s ended with code %d after SIGTERM", r.name, code)
+		err = fmt.Errorf("%s ended with code %d after SIGTERM", r.Name, code)
 	}
 	return err
-}
-
-func httpStatus(ctx context.Context, url string) (int, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return 0, err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return 0, err
-	}
-	_, _ = io.Copy(io.Discard, resp.Body)
-	return resp.StatusCode, resp.Body.Close()
 }
 
 // routing picks a replica for a call.
