@@ -138,11 +138,17 @@ func (r *EventRepository) MarkSent(ctx context.Context, owner string, leases []d
 	}
 	// "<> 'sent'" and not "= 'pending'": with the latter the planner may walk the whole index of
 	// what is pending for each batch, when it believes that to be short.
+	// Rows are locked in the order of their ids, as operators' commands do it, who may have chosen the same
+	// ones just before they were retried.
 	tag, err := r.pool.Exec(ctx, `
-		UPDATE outbox o SET status = 'sent', sent_at = now()
-		FROM unnest($2::smallint[], $3::bigint[]) AS held (shard, epoch)
-		JOIN outbox_leases l ON l.shard = held.shard AND l.epoch = held.epoch AND l.owner = $1
-		WHERE o.id = ANY ($4::bigint[]) AND o.shard = l.shard AND o.status <> 'sent'`,
+		WITH chosen AS MATERIALIZED (
+			SELECT o.id FROM outbox o
+			JOIN outbox_leases l ON l.shard = o.shard AND l.owner = $1
+			JOIN unnest($2::smallint[], $3::bigint[]) AS held (shard, epoch) ON held.shard = l.shard AND held.epoch = l.epoch
+			WHERE o.id = ANY ($4::bigint[]) AND o.status <> 'sent'
+			ORDER BY o.id FOR UPDATE OF o
+		)
+		UPDATE outbox o SET status = 'sent', sent_at = now() FROM chosen WHERE o.id = chosen.id`,
 		owner, shards, epochs, ids)
 	if err != nil {
 		return 0, fmt.Errorf("mark sent: %w", asDomain(ctx, err))
