@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -16,20 +15,16 @@ func (b *bench) all(ctx context.Context, o options, db *pgxpool.Pool, r *report)
 	if _, err := closed(ctx, 16, time.Second, b.create); err != nil {
 		return err
 	}
-	wanted := func(name string) bool { return strings.Contains(name, o.only) }
 	for _, p := range b.pairs() {
-		if !wanted(p.name) {
+		if !o.wants(fmt.Sprint(p.name, " ", p.clients)) {
 			continue
 		}
-		f, cost, err := b.measure(ctx, p, o.rounds, d)
+		f, err := b.measure(ctx, p, o.rounds, d)
 		if err != nil {
 			return err
 		}
 		if g, ok := goals[f.key()]; ok {
 			g.judge(&f)
-		}
-		if f.key() == "create 16" {
-			r.cost = cost
 		}
 		r.figures = append(r.figures, f)
 		fmt.Println(f.line())
@@ -47,7 +42,7 @@ func (b *bench) all(ctx context.Context, o options, db *pgxpool.Pool, r *report)
 		{"start to ready", func() (claim, error) { return b.startClaim(o.rounds) }},
 		{"three replicas", func() (claim, error) { return b.replicasClaim(ctx, o.rounds, d) }},
 	} {
-		if !wanted(m.name) {
+		if !o.wants(m.name) {
 			continue
 		}
 		c, err := m.run()
@@ -97,7 +92,7 @@ func (b *bench) drainClaim(ctx context.Context, db *pgxpool.Pool) (claim, error)
 func (b *bench) startClaim(rounds int) (claim, error) {
 	var took []float64
 	for range rounds {
-		replica, err := b.start(serviceDB)
+		replica, err := b.start(b.binary, serviceDB)
 		if err != nil {
 			return claim{}, err
 		}
@@ -121,11 +116,11 @@ func (b *bench) drop(replica *service) {
 func (b *bench) replicasClaim(ctx context.Context, rounds int, d time.Duration) (claim, error) {
 	first := b.service.bookings
 	defer func() { b.service.bookings = first }()
-	second, err := b.start(serviceDB)
+	second, err := b.start(b.binary, serviceDB)
 	if err != nil {
 		return claim{}, err
 	}
-	third, err := b.start(serviceDB)
+	third, err := b.start(b.binary, serviceDB)
 	if err != nil {
 		return claim{}, err
 	}

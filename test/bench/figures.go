@@ -15,44 +15,63 @@ type figure struct {
 	// LimitTimes and Times are the latencies of pgbench and of the service.
 	LimitTimes, Times result
 	Clients           int
+	cost              costs
 	// Goal is what is to be reached, empty for nothing, and Met whether it is.
 	Goal string
 	Met  bool
 }
 
-// costs are the processor seconds that calls took of each process.
+// costs are the processor seconds that operations took: of the service, of PostgreSQL, of Redis, of the load
+// with the venue service, and of the rest of the machine, which is Kafka and the kernel's own work.
 type costs struct {
-	calls                    int
-	service, postgres, redis float64
+	calls                                int
+	service, postgres, redis, load, rest float64
+}
+
+// spent answers what has been used so far.
+func (b *bench) spent() costs {
+	c := costs{
+		service: cpuSeconds(b.service.PID()), postgres: cpuSeconds(b.postgres), redis: cpuSeconds(b.redis),
+		load: ownSeconds(), rest: machineSeconds(),
+	}
+	c.rest -= c.service + c.postgres + c.redis + c.load
+	return c
+}
+
+// add adds what calls took between two moments.
+func (c *costs) add(calls int, before, after costs) {
+	c.calls += calls
+	c.service += after.service - before.service
+	c.postgres += after.postgres - before.postgres
+	c.redis += after.redis - before.redis
+	c.load += after.load - before.load
+	c.rest += after.rest - before.rest
 }
 
 // measure runs a pair, limit and service in turn, so that what slows the machine slows both.
-func (b *bench) measure(ctx context.Context, p pair, rounds int, d time.Duration) (f figure, cost costs, err error) {
+func (b *bench) measure(ctx context.Context, p pair, rounds int, d time.Duration) (f figure, err error) {
 	f = figure{Name: p.name, Clients: p.clients}
 	b.venue.SetCallback(p.callback)
 	for range rounds {
 		limit, err := b.pgbench.run(ctx, p.database, p.limit, p.clients, d)
 		if err != nil {
-			return f, cost, fmt.Errorf("%s: %w", p.name, err)
+			return f, fmt.Errorf("%s: %w", p.name, err)
 		}
 		time.Sleep(settle)
-		service, postgres, redis := cpuSeconds(b.service.PID()), cpuSeconds(b.postgres), cpuSeconds(b.redis)
+		before := b.spent()
 		stop := b.startProfile(ctx, f.key(), d)
 		r, err := closed(ctx, p.clients, d, p.call)
 		stop()
 		if err != nil {
-			return f, cost, fmt.Errorf("%s: %w", p.name, err)
+			return f, fmt.Errorf("%s: %w", p.name, err)
 		}
-		cost.service += cpuSeconds(b.service.PID()) - service
-		cost.postgres += cpuSeconds(b.postgres) - postgres
-		cost.redis += cpuSeconds(b.redis) - redis
-		cost.calls += r.calls
+		f.cost.add(r.calls, before, b.spent())
 		time.Sleep(settle)
 		f.Limit, f.Service = append(f.Limit, limit.rate()), append(f.Service, r.rate())
 		f.Ratio = append(f.Ratio, r.rate()/limit.rate())
 		f.LimitTimes, f.Times = f.LimitTimes.and(limit), f.Times.and(r)
 	}
-	return f, cost, nil
+	return f, nil
 }
 
 // settle is a pause after each load, so that what it left behind (events to send) is not the next one's.

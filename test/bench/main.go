@@ -22,7 +22,11 @@ type options struct {
 	pgbench string
 	docs    string
 	profile string
+	against string
 }
+
+// wants tells whether a row is asked for.
+func (o options) wants(name string) bool { return strings.Contains(name, o.only) }
 
 func main() {
 	var o options
@@ -33,6 +37,7 @@ func main() {
 	flag.StringVar(&o.pgbench, "pgbench", "pgbench", "PostgreSQL's load generator")
 	flag.StringVar(&o.docs, "docs", "", "write the table and the plots into this directory")
 	flag.StringVar(&o.profile, "profile", "", "write a CPU profile of the service under each pair's load into this directory")
+	flag.StringVar(&o.against, "against", "", "compare with this binary of the service instead of with pgbench")
 	flag.Parse()
 	if o.short {
 		o.rounds, o.seconds = 1, 1
@@ -59,18 +64,28 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	b := &bench{stack: s, pgbench: &pgbench{program: o.pgbench, stack: s}}
-	limit, err := s.database(ctx, limitDB)
+	limitBinary := s.binary
+	if o.against != "" {
+		limitBinary = o.against
+	}
+	limit, err := s.database(ctx, limitBinary, limitDB)
 	if err != nil {
 		return err
 	}
-	limit.Close()
-	db, err := s.database(ctx, serviceDB)
+	defer limit.Close()
+	db, err := s.database(ctx, s.binary, serviceDB)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
 	if err := fill(ctx, db); err != nil {
 		return fmt.Errorf("fill: %w", err)
+	}
+	if o.against != "" {
+		if err := fill(ctx, limit); err != nil {
+			return fmt.Errorf("fill: %w", err)
+		}
+		return b.compare(ctx, o)
 	}
 	if o.profile != "" {
 		b.profile, err = o.profile, os.MkdirAll(o.profile, 0o755)
@@ -79,7 +94,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	if b.service, err = s.start(serviceDB); err != nil {
+	if b.service, err = s.start(s.binary, serviceDB); err != nil {
 		return err
 	}
 	began := time.Now()

@@ -32,6 +32,27 @@ func cpuSeconds(pid int) float64 {
 	return float64(ticks) / clockTicks
 }
 
+// ownSeconds is the processor time that this process has used.
+func ownSeconds() float64 {
+	ticks, _ := processTicks(os.Getpid(), false)
+	return float64(ticks) / clockTicks
+}
+
+// machineSeconds is the processor time that the machine has not been idle.
+func machineSeconds() float64 {
+	data, _ := os.ReadFile("/proc/stat")
+	total, _, _ := strings.Cut(string(data), "\n")
+	var busy float64
+	for i, field := range strings.Fields(total) {
+		ticks, _ := strconv.ParseFloat(field, 64)
+		// cpu user nice system idle iowait irq softirq steal guest guest_nice; guests are in user.
+		if i > 0 && i < 8 && i != 4 && i != 5 {
+			busy += ticks
+		}
+	}
+	return busy / clockTicks
+}
+
 // processTicks reads a process's own time, with that of its ended children if asked, and its parent.
 func processTicks(pid int, ended bool) (ticks, parent int) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))

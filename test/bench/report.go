@@ -20,7 +20,6 @@ type report struct {
 	calls            int64
 	figures          []figure
 	claims           []claim
-	cost             costs
 	// memory is what the service kept resident, in MiB, after each figure.
 	memory []float64
 }
@@ -84,10 +83,16 @@ func (r *report) table() string {
 			fmt.Fprintln(&b, c.line())
 		}
 	}
-	if r.cost.calls > 0 {
-		per := 1000 / float64(r.cost.calls)
-		fmt.Fprintf(&b, "\nProcessor seconds for 1,000 creates of 16 clients: service %.2f, PostgreSQL %.2f, Redis %.2f.\n",
-			r.cost.service*per, r.cost.postgres*per, r.cost.redis*per)
+	if len(r.figures) > 0 {
+		b.WriteString(`
+| processor milliseconds for one | clients | service | PostgreSQL | Redis | load and venue | rest |
+| --- | --- | --- | --- | --- | --- | --- |
+`)
+		for _, f := range r.figures {
+			per := 1000 / float64(f.cost.calls)
+			fmt.Fprintf(&b, "| %s | %d | %.2f | %.2f | %.2f | %.2f | %.2f |\n", f.Name, f.Clients,
+				f.cost.service*per, f.cost.postgres*per, f.cost.redis*per, f.cost.load*per, f.cost.rest*per)
+		}
 	}
 	if len(r.memory) > 0 {
 		fmt.Fprintf(&b, "\nThe service's resident memory was %.0f MiB after the first row, %.0f at most, %.0f after the last.\n",

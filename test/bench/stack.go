@@ -63,8 +63,8 @@ func (s *stack) stop() {
 	}
 }
 
-// database makes an empty database with the service's schema, and a pool of connections to it.
-func (s *stack) database(ctx context.Context, name string) (*pgxpool.Pool, error) {
+// database makes an empty database with a binary's schema, and a pool of connections to it.
+func (s *stack) database(ctx context.Context, binary, name string) (*pgxpool.Pool, error) {
 	admin, err := pgxpool.New(ctx, s.admin.String())
 	if err != nil {
 		return nil, err
@@ -74,7 +74,7 @@ func (s *stack) database(ctx context.Context, name string) (*pgxpool.Pool, error
 	if err != nil {
 		return nil, err
 	}
-	migrate := exec.CommandContext(ctx, s.binary, "migrate", "up")
+	migrate := exec.CommandContext(ctx, binary, "migrate", "up")
 	migrate.Env = s.environ(name)
 	if out, err := migrate.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("migrate up: %w\n%s", err, out)
@@ -112,8 +112,8 @@ type service struct {
 // connections of a load: those of a gateway with a few replicas.
 const connections = 4
 
-// start runs the service on a database and waits until it is ready.
-func (s *stack) start(database string) (*service, error) {
+// start runs a binary of the service on a database and waits until it is ready.
+func (s *stack) start(binary, database string) (*service, error) {
 	port, err := process.FreePort()
 	if err != nil {
 		return nil, err
@@ -132,7 +132,7 @@ func (s *stack) start(database string) (*service, error) {
 		Name: "booking-svc", Log: log, StopSignal: syscall.SIGTERM,
 		Ready: func(ctx context.Context) error { return process.AnswersOK(ctx, svc.http+"/readyz") },
 		Command: func() *exec.Cmd {
-			cmd := exec.Command(s.binary, "serve") //nolint:noctx // stopped by stop
+			cmd := exec.Command(binary, "serve") //nolint:noctx // stopped by stop
 			cmd.Env = append(append(s.environ(database), fmt.Sprintf("PORT=%d", port), fmt.Sprintf("METRICS_PORT=%d", metrics)), s.settings...)
 			return cmd
 		},
