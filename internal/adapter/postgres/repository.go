@@ -104,7 +104,7 @@ func (r *Repository) TakenTables(ctx context.Context, venueID string, tableIDs [
 		rows, err := conn.Query(ctx, `
 			SELECT DISTINCT o.table_id
 			FROM table_occupancies o JOIN bookings b ON b.id = o.booking_id
-			WHERE o.venue_id = $1 AND o.during && tstzrange($3, $4) AND o.table_id = ANY ($2)
+			WHERE `+atVenue+` AND o.table_id = ANY ($2) AND o.during && tstzrange($3, $4)
 			  AND NOT (b.status = 'held' AND b.expires_at <= now())`,
 			venueID, tableIDs, during.Start, during.End)
 		if err != nil {

@@ -240,3 +240,24 @@ func TestDatabaseAway(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 
 }
+
+// Two tables may have the same hash: they are still two tables, for creates and for who asks what is free.
+func TestTablesOfTheSameHash(t *testing.T) {
+	t.Parallel()
+	ctx, pool := context.Background(), newPool(t)
+	repo := newRepository(pool)
+	twins := []string{"table-15923", "table-27368"}
+	for _, table := range twins {
+		n := bookingtest.New("venue-1", table, 0)
+		taken, err := repo.TakenTables(ctx, "venue-1", twins[1:], n.Booking.Sitting)
+		require.NoError(t, err)
+		require.Empty(t, taken)
+		_, err = repo.CreateBooking(ctx, n)
+		require.NoError(t, err)
+		_, err = repo.CreateBooking(ctx, bookingtest.New("venue-1", table, 1))
+		require.ErrorIs(t, err, dom.ErrSlotTaken)
+	}
+	var hashes int
+	require.NoError(t, pool.QueryRow(ctx, `SELECT count(DISTINCT place_hash) FROM table_occupancies`).Scan(&hashes))
+	require.Equal(t, 1, hashes)
+}
