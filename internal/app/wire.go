@@ -180,6 +180,9 @@ func (s *service) operatorsHandler() http.Handler {
 
 // close gives all connections back. Parts that were not made are left out.
 func (s *service) close() {
+	if s.grpc != nil {
+		s.grpc.Stop() // Again, or for the first time when it never served.
+	}
 	if s.kafka != nil {
 		s.kafka.Close()
 	}

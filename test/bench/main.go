@@ -22,6 +22,7 @@ type options struct {
 	pgbench string
 	docs    string
 	profile string
+	binary  string
 	against string
 }
 
@@ -37,6 +38,7 @@ func main() {
 	flag.StringVar(&o.pgbench, "pgbench", "pgbench", "PostgreSQL's load generator")
 	flag.StringVar(&o.docs, "docs", "", "write the table and the plots into this directory")
 	flag.StringVar(&o.profile, "profile", "", "write a CPU profile of the service under each pair's load into this directory")
+	flag.StringVar(&o.binary, "binary", "", "measure this binary of the service, and not one that is built from here")
 	flag.StringVar(&o.against, "against", "", "compare with this binary of the service instead of with pgbench")
 	flag.Parse()
 	if o.short {
@@ -58,7 +60,7 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	s, err := newStack(ctx, dir)
+	s, err := newStack(ctx, dir, o.binary)
 	defer s.stop()
 	if err != nil {
 		return err

@@ -34,11 +34,15 @@ type stack struct {
 	settings []string
 }
 
-func newStack(ctx context.Context, dir string) (s *stack, err error) {
-	s = &stack{dir: dir, binary: filepath.Join(dir, "booking-svc")}
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", s.binary, "./cmd/booking-svc")
-	if out, err := build.CombinedOutput(); err != nil {
-		return s, fmt.Errorf("go build: %w\n%s", err, out)
+// newStack builds the binary if none is given.
+func newStack(ctx context.Context, dir, binary string) (s *stack, err error) {
+	s = &stack{dir: dir, binary: binary}
+	if binary == "" {
+		s.binary = filepath.Join(dir, "booking-svc")
+		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", s.binary, "./cmd/booking-svc")
+		if out, err := build.CombinedOutput(); err != nil {
+			return s, fmt.Errorf("go build: %w\n%s", err, out)
+		}
 	}
 	if s.admin, err = url.Parse(os.Getenv("TEST_POSTGRES_URL")); err != nil {
 		return s, err

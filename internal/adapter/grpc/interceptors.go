@@ -27,7 +27,10 @@ const maxRequestID = 64
 // answerGrace is how long after a call's time is over its handler is still waited for.
 const answerGrace = 100 * time.Millisecond
 
-type interceptors struct{ Options }
+type interceptors struct {
+	Options
+	handlers crew
+}
 
 // observe is the outermost interceptor. It gives the request its id and its logger, which every line
 // of the request goes through (zerolog.Ctx), turns the error into a status, counts the call and
@@ -123,7 +126,7 @@ func (i interceptors) limit(ctx context.Context, req any, info *grpc.UnaryServer
 	}
 	ended := make(chan outcome, 1)
 	left := make(chan struct{})
-	go func() {
+	i.handlers.run(func() {
 		defer cancel()
 		resp, err := next(ctx, req)
 		ended <- outcome{resp, err}
@@ -133,7 +136,7 @@ func (i interceptors) limit(ctx context.Context, req any, info *grpc.UnaryServer
 				Msg("gRPC call went on after its answer")
 		default:
 		}
-	}()
+	})
 	select {
 	case o := <-ended:
 		return o.resp, o.err

@@ -27,6 +27,9 @@ const (
 	// long the answer may take before the peer counts as gone.
 	pingAfter   = time.Minute
 	pingTimeout = 20 * time.Second
+	// streamWorkers is how many goroutines gRPC keeps for calls, for the reason that crew is there for; more
+	// calls at a time get a new one each.
+	streamWorkers = 64
 )
 
 // Options are what the server needs besides its handler. All are required.
@@ -43,7 +46,7 @@ type Options struct {
 // Before a graceful stop, call Shutdown of the health server. Clients may keep a health Watch or a
 // reflection stream open, so a graceful stop needs a time limit; Stop afterwards waits for handlers.
 func NewServer(handler bookingpb.BookingServiceServer, o Options) (*grpc.Server, *health.Server) {
-	i := interceptors{Options: o}
+	i := interceptors{Options: o, handlers: newCrew()}
 	server := grpc.NewServer(
 		grpc.StatsHandler(otelgrpc.NewServerHandler(otelgrpc.WithFilter(filters.Not(filters.HealthCheck())))),
 		grpc.ChainUnaryInterceptor(i.observe, i.limit, recoverUnary),
@@ -52,6 +55,7 @@ func NewServer(handler bookingpb.BookingServiceServer, o Options) (*grpc.Server,
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPingInterval, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: maxIdle, Time: pingAfter, Timeout: pingTimeout}),
 		grpc.WaitForHandlers(true),
+		grpc.NumStreamWorkers(streamWorkers),
 	)
 	bookingpb.RegisterBookingServiceServer(server, handler)
 	h := health.NewServer()

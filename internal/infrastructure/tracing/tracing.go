@@ -40,8 +40,7 @@ func InitTracer(ctx context.Context, o Options, log zerolog.Logger) (shutdown fu
 		// Spans that nobody receives only carry their ids. Nothing is to be shut down, and with it
 		// none of the tracers that other parts of the process took from here.
 		// What a caller decided about its trace is handed on.
-		otel.SetTracerProvider(sdktrace.NewTracerProvider(
-			sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.NeverSample()))))
+		otel.SetTracerProvider(rootsOnly{sdk: sdktrace.NewTracerProvider(sdktrace.WithSampler(sdktrace.NeverSample()))})
 		return func(context.Context) error { return nil }, nil
 	}
 	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(tracesURL(o.Endpoint)))
@@ -59,7 +58,7 @@ func InitTracer(ctx context.Context, o Options, log zerolog.Logger) (shutdown fu
 		sdktrace.WithResource(res),
 		sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.TraceIDRatioBased(o.Ratio))),
 	)
-	otel.SetTracerProvider(provider)
+	otel.SetTracerProvider(rootsOnly{sdk: provider, exports: true})
 	return provider.Shutdown, nil
 }
 

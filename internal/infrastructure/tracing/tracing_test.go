@@ -135,3 +135,31 @@ func TestFromJaeger(t *testing.T) {
 		require.Error(t, err, given)
 	}
 }
+
+// Spans are made where somebody receives them, or where a trace gets its id.
+func TestSpansThatNobodyReceivesAreNotMade(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		endpoint string
+		ratio    float64
+		made     bool
+	}{
+		{"no exporter", "", 1, false},
+		{"not sampled", newSink(t).URL, 0, false},
+		{"sampled", newSink(t).URL, 1, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			shutdown, err := InitTracer(t.Context(), Options{Service: "booking-svc", Endpoint: test.endpoint, Ratio: test.ratio}, zerolog.Nop())
+			require.NoError(t, err)
+			ctx, root := otel.Tracer("test").Start(t.Context(), "call")
+			ctx, child := otel.Tracer("test").Start(ctx, "statement")
+			require.Equal(t, root.SpanContext().TraceID(), child.SpanContext().TraceID())
+			require.Equal(t, test.made, root.SpanContext().SpanID() != child.SpanContext().SpanID())
+			require.Equal(t, test.made, child.IsRecording())
+			require.Equal(t, child.SpanContext(), trace.SpanContextFromContext(ctx))
+			child.End()
+			root.End()
+			require.NoError(t, shutdown(t.Context()))
+		})
+	}
+}
