@@ -113,7 +113,7 @@ func (r strictRepository) VenueZone(ctx context.Context, venueID string) (string
 func (w *fuzzWorld) renew(t testing.TB) {
 	ctx := context.Background()
 	w.repo = bookingtest.NewMemoryRepository()
-	w.useCases.UseCases = booking.NewService(strictRepository{w.repo}, bookingtest.NewHolds(), fuzzVenue{}, w.metrics, func() {}, booking.Config{
+	w.useCases.UseCases = booking.NewService(strictRepository{w.repo}, bookingtest.NewHolds(), fuzzVenue{}, w.metrics, func(string) {}, booking.Config{
 		// The seeds' dates are fixed, and meant to last.
 		HoldTTL: 15 * time.Minute, MaxAdvance: 100 * 365 * 24 * time.Hour,
 		ExpiryInterval: time.Second, KeyRetention: 24 * time.Hour,

@@ -115,7 +115,7 @@ func benchmarkExpiry(b *testing.B, replicas int) {
 		m := metrics.New(prometheus.NewRegistry())
 		pools = append(pools, pool)
 		services = append(services, usecase.NewService(postgres.NewRepository(pool, kafka.EncodeEvent, m),
-			redis.NewHoldRepository(store, m), anyTable{}, m, func() {}, usecase.Config{
+			redis.NewHoldRepository(store, m), anyTable{}, m, func(string) {}, usecase.Config{
 				HoldTTL: time.Hour, MaxAdvance: 10 * 365 * 24 * time.Hour, ExpiryInterval: time.Second,
 			}))
 	}

@@ -103,13 +103,17 @@ func NewRelay(events dom.EventRepository, publisher dom.EventPublisher, m RelayM
 	return r
 }
 
-// Wake tells the relay that an event was committed. It does not block.
-func (r *Relay) Wake() {
+// Wake tells the relay that an event of a booking was committed. It does not block. Events in another
+// relay's shards are left to that one's next look.
+func (r *Relay) Wake(bookingID string) {
+	if shard := dom.Shard(bookingID); r.leases.hasShard(shard, time.Now()) {
+		r.workers[int(shard)%len(r.workers)].wakeUp()
+	}
+}
+
+func (r *Relay) wakeAll() {
 	for _, w := range r.workers {
-		select {
-		case w.wake <- struct{}{}:
-		default:
-		}
+		w.wakeUp()
 	}
 }
 

@@ -94,7 +94,6 @@ func requireGivenUp(t *testing.T, o *outbox, p *process, brokers []string, good 
 	for i := range others {
 		o.add(bookingtest.Message("good"+strconv.Itoa(i), 1, dom.EventType(good)))
 	}
-	p.Wake()
 	o.waitSent(others + 3)
 	r := o.row(bad.Key, 2)
 	require.Equal(t, "dlq", r.status)
@@ -215,7 +214,6 @@ func requireWaits(t *testing.T, o *outbox, p *process, brokers []string, good, a
 			o.add(bookingtest.Message("b"+strconv.Itoa(i), v+1, dom.EventType(topic)))
 		}
 	}
-	p.Wake()
 	warned := func() (n int) {
 		for i := range bookings {
 			for _, level := range p.failures(t, "b"+strconv.Itoa(i), away) {
@@ -229,7 +227,7 @@ func requireWaits(t *testing.T, o *outbox, p *process, brokers []string, good, a
 	o.waitSent(bookings)
 	// Events that come now, of other bookings and topics, are sent all the same.
 	o.add(bookingtest.Message("other", 1, dom.EventType(good)))
-	p.Wake()
+	p.Wake("other")
 	o.waitSent(bookings + 1)
 	for i := range bookings {
 		for v := 2; v <= 3; v++ {

@@ -33,7 +33,7 @@ func TestRelayWaitsForKafka(t *testing.T) {
 	reads := &countedReads{EventRepository: o}
 	r, _ := startRelay(ctx, t, reads, p, cfg)
 	for began := time.Now(); time.Since(began) < 500*time.Millisecond; {
-		r.Wake()
+		r.wakeAll()
 		time.Sleep(100 * time.Microsecond)
 	}
 	// Four workers, each waiting 1 to 2 ms, 2 to 4, …, up to 100 to 200.
@@ -108,7 +108,7 @@ func TestRelayGivesUpARefusedEvent(t *testing.T) {
 	waitSent(t, o, 1)
 	for i := range 20 {
 		add(o, "good"+strconv.Itoa(i), 1)
-		r.Wake()
+		r.Wake("good" + strconv.Itoa(i))
 	}
 	waitSent(t, o, 21)
 	require.Less(t, tries.Load(), int32(4), "the refused one waits between its tries")

@@ -187,7 +187,7 @@ func requireRising(t *testing.T, versions map[string][]int, bookings, each int) 
 
 // addLives has several writers put bookings with their versions into the outbox, a version after the
 // other, each booking on one topic, so that their order can be read there.
-func addLives(o *outbox, topics []string, name string, bookings, versions int, committed func()) {
+func addLives(o *outbox, topics []string, name string, bookings, versions int, committed func(bookingID string)) {
 	const writers = 8
 	var running sync.WaitGroup
 	for w := range writers {
@@ -196,7 +196,7 @@ func addLives(o *outbox, topics []string, name string, bookings, versions int, c
 				for i := w; i < bookings; i += writers {
 					topic := topics[i%len(topics)]
 					o.add(bookingtest.Message(name+strconv.Itoa(i), v, dom.EventType(topic)))
-					committed()
+					committed(name + strconv.Itoa(i))
 				}
 			}
 		})
@@ -209,7 +209,7 @@ func TestEveryEventArrivesInOrder(t *testing.T) {
 	o, brokers := newOutbox(t), testenv.KafkaBrokers(t)
 	topics := newTopics(t, brokers, nil, 7)
 	a, b := startProcess(t, o.url, brokers), startProcess(t, o.url, brokers)
-	addLives(o, topics, "b", 300, 5, func() { a.Wake() })
+	addLives(o, topics, "b", 300, 5, a.Wake)
 	o.waitSent(1500)
 	requireRising(t, firsts(t, brokers, 1500, topics...), 300, 5)
 	require.NoError(t, a.stop())
@@ -227,14 +227,14 @@ func TestASecondRelayTakesOver(t *testing.T) {
 	o, brokers := newOutbox(t), testenv.KafkaBrokers(t)
 	topics := newTopics(t, brokers, nil, 3)
 	a, _ := startProcess(t, o.url, brokers), startProcess(t, o.url, brokers)
-	addLives(o, topics, "b", 100, 3, func() {})
+	addLives(o, topics, "b", 100, 3, func(string) {})
 	died := make(chan time.Time, 1)
 	go func() {
 		time.Sleep(50 * time.Millisecond)
 		a.die()
 		died <- time.Now()
 	}()
-	addLives(o, topics, "c", 300, 3, func() {})
+	addLives(o, topics, "c", 300, 3, func(string) {})
 	o.waitSent(1200)
 	t.Logf("all sent %v after the first relay died", time.Since(<-died).Round(time.Millisecond))
 	requireRising(t, firsts(t, brokers, 1200, topics...), 400, 3)
@@ -259,7 +259,7 @@ func TestEventsWaitForTheBroker(t *testing.T) {
 	for i := range 100 {
 		for v := 1; v <= 2; v++ {
 			o.add(bookingtest.Message("b"+strconv.Itoa(i), v, topic))
-			p.Wake()
+			p.Wake("b" + strconv.Itoa(i))
 		}
 	}
 	time.Sleep(2 * kafkainfra.DeliveryTimeout)

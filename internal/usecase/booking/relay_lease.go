@@ -59,7 +59,7 @@ func (r *Relay) renewLeases(ctx context.Context) {
 	margin := r.cfg.LeaseTTL / 6
 	if r.leases.set(leases, asked.Add(r.cfg.LeaseTTL-margin)) {
 		zerolog.Ctx(ctx).Info().Str("relay", r.owner).Int("shards", len(leases)).Msg("Relaying events")
-		r.Wake()
+		r.wakeAll()
 	}
 }
 

@@ -163,7 +163,7 @@ func TestRelayIsWoken(t *testing.T) {
 	require.Eventually(t, func() bool { return len(o.Owners()) == 1 }, within, time.Millisecond)
 	for i := range 20 {
 		add(o, "b"+strconv.Itoa(i), 1)
-		r.Wake()
+		r.Wake("b" + strconv.Itoa(i))
 		waitSent(t, o, i+1)
 	}
 }
@@ -434,4 +434,48 @@ func TestRelayBackoffGrowsToItsLimit(t *testing.T) {
 		require.GreaterOrEqual(t, d, want/2)
 		require.LessOrEqual(t, d, want)
 	}
+}
+
+// An event that comes after a while of silence is sent at once; the spacing between passes is for those
+// that come close together.
+func TestRelaySendsALonelyEventAtOnce(t *testing.T) {
+	o, p := bookingtest.NewMemoryOutbox(), newPublisher()
+	cfg := quickConfig
+	cfg.Poll = time.Hour
+	r, _ := startRelay(t.Context(), t, o, p, cfg)
+	require.Eventually(t, func() bool { return len(o.Owners()) == 1 }, within, time.Millisecond)
+	fastest := time.Hour
+	for i := range 10 {
+		time.Sleep(2 * passSpacing)
+		add(o, "b"+strconv.Itoa(i), 1)
+		began := time.Now()
+		r.Wake("b" + strconv.Itoa(i))
+		for len(p.Waves()) == i {
+			time.Sleep(100 * time.Microsecond)
+		}
+		fastest = min(fastest, time.Since(began))
+	}
+	require.Less(t, fastest, passSpacing/2)
+}
+
+// A commit wakes the worker of its shard and no other; one in another relay's shard wakes none.
+func TestRelayWakesOneWorker(t *testing.T) {
+	r := NewRelay(bookingtest.NewMemoryOutbox(), newPublisher(), &statsRecorder{}, quickConfig)
+	woken := func() (workers []int) {
+		for i, w := range r.workers {
+			select {
+			case <-w.wake:
+				workers = append(workers, i)
+			default:
+			}
+		}
+		return workers
+	}
+	shard := dom.Shard("b1")
+	r.leases.set([]dom.Lease{{Shard: shard, Epoch: 1}}, time.Now().Add(time.Hour))
+	r.Wake("b1")
+	require.Equal(t, []int{int(shard) % len(r.workers)}, woken())
+	r.leases.set([]dom.Lease{{Shard: (shard + 1) % dom.Shards, Epoch: 1}}, time.Now().Add(time.Hour))
+	r.Wake("b1")
+	require.Empty(t, woken())
 }

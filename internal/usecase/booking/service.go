@@ -45,16 +45,16 @@ type Service struct {
 	holds     dom.HoldRepository
 	venue     dom.VenueClient
 	metrics   Metrics
-	committed func()
+	committed func(bookingID string)
 	cfg       Config
 	now       func() time.Time
 }
 
-// NewService answers the use cases on their ports. committed is called after each commit, so that
-// the relay of events need not wait for its next look; it must not block.
+// NewService answers the use cases on their ports. committed is called after each commit of an
+// event, so that the relay need not wait for its next look; it must not block.
 func NewService(
 	repo dom.Repository, holds dom.HoldRepository, venue dom.VenueClient,
-	metrics Metrics, committed func(), cfg Config,
+	metrics Metrics, committed func(bookingID string), cfg Config,
 ) *Service {
 	return &Service{
 		repo: repo, holds: holds, venue: venue, metrics: metrics, committed: committed, cfg: cfg, now: clock,
@@ -179,7 +179,7 @@ func (s *Service) afterChange(ctx context.Context, b *dom.Booking, adminID strin
 
 // tell wakes the relay, counts and logs a committed change.
 func (s *Service) tell(ctx context.Context, b *dom.Booking, adminID string) {
-	s.committed()
+	s.committed(b.ID)
 	s.metrics.BookingChanged(string(b.Status))
 	zerolog.Ctx(ctx).Info().
 		Str("booking_id", b.ID).Str("venue_id", b.VenueID).Str("table_id", b.Table.TableID).

@@ -58,7 +58,7 @@ func newFixture(t *testing.T) *fixture {
 
 // on answers the fixture's service on other ports.
 func (f *fixture) on(repo dom.Repository, holds dom.HoldRepository) *Service {
-	committed := func() { f.counts.mu.Lock(); f.counts.committed++; f.counts.mu.Unlock() }
+	committed := func(string) { f.counts.mu.Lock(); f.counts.committed++; f.counts.mu.Unlock() }
 	s := NewService(repo, holds, f.venue, f.counts, committed, Config{
 		HoldTTL: 15 * time.Minute, MaxAdvance: 730 * 24 * time.Hour,
 		ExpiryInterval: time.Second, KeyRetention: 24 * time.Hour,
