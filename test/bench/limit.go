@@ -66,7 +66,7 @@ func (p *pgbench) once(ctx context.Context, database, text string, clients int, 
 		"--define=day="+firstDay.Format(time.DateOnly), database)
 	password, _ := p.stack.admin.User.Password()
 	cmd.Env = append(os.Environ(), "PGHOST="+p.stack.admin.Hostname(), "PGPORT="+p.stack.admin.Port(),
-		"PGUSER="+p.stack.admin.User.Username(), "PGPASSWORD="+password, "PGTZ="+zone)
+		"PGUSER="+p.stack.admin.User.Username(), "PGPASSWORD="+password, "PGTZ="+zone, "PGOPTIONS=-c plan_cache_mode=force_generic_plan")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return r, fmt.Errorf("pgbench: %w\n%s", err, out)
