@@ -14,9 +14,12 @@ import (
 )
 
 const (
-	// batchesAtOnce is how many batches run at a time. While they do, the next ones gather; with more
-	// of them, fewer members would gather for each.
+	// batchesAtOnce is the most batches that run at a time. While one does, the next creates gather: with
+	// more of them, fewer would gather for each, and a batch of seven takes half the time of seven batches.
 	batchesAtOnce = 2
+	// patience is how long a batch runs before the next is begun beside it: it may wait for a lock, or the
+	// disk may be slow.
+	patience = 10 * time.Millisecond
 	// batchSize is the most members of a batch.
 	batchSize = 64
 )
@@ -34,6 +37,8 @@ type gatherer struct {
 	mu      sync.Mutex
 	queue   []*member
 	workers int
+	// late are the workers whose batch has run for longer than patience.
+	late int
 	// waiting ends when nobody is left in the queue.
 	waiting context.Context
 	ended   context.CancelFunc
@@ -93,7 +98,12 @@ func (g *gatherer) join(m *member) {
 		g.waiting, g.ended = context.WithCancel(context.Background())
 	}
 	g.queue = append(g.queue, m)
-	if g.workers < batchesAtOnce {
+	g.begin()
+}
+
+// begin starts a worker if there is work for one more. The caller has locked.
+func (g *gatherer) begin() {
+	if len(g.queue) > 0 && g.workers < batchesAtOnce && g.late >= g.workers {
 		g.workers++
 		go g.work()
 	}
@@ -159,9 +169,34 @@ func (g *gatherer) work() {
 		}
 		waiting := g.waiting
 		g.mu.Unlock()
+		done := g.watch()
 		// When all have left, or the other worker has taken them, it only ended its wait.
 		if err := g.run(waiting, g.take); err != nil && waiting.Err() == nil {
 			g.fail(&notStarted{err})
+		}
+		done()
+	}
+}
+
+// watch lets the next batch begin when the one that begins now takes long. done says that it is over.
+func (g *gatherer) watch() (done func()) {
+	var late, over bool
+	timer := time.AfterFunc(patience, func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if !over {
+			late = true
+			g.late++
+			g.begin()
+		}
+	})
+	return func() {
+		timer.Stop()
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		over = true
+		if late {
+			g.late--
 		}
 	}
 }

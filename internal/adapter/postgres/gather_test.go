@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -69,6 +70,7 @@ func gathered(t *testing.T, test func(*testing.T, *scene)) {
 		synctest.Wait()
 		require.Empty(t, s.queue)
 		require.Zero(t, s.workers)
+		require.Zero(t, s.late)
 	})
 }
 
@@ -101,7 +103,14 @@ func TestCreatesGatherWhileBatchesRun(t *testing.T) {
 		join(1)
 		next(0, 1)
 		join(3)
+		select {
+		case s.connections <- nil:
+			t.Fatal("a second batch while the first has not run for long")
+		default:
+		}
+		time.Sleep(patience)
 		next(1, 3)
+		time.Sleep(patience)
 		join(batchSize + 2)
 		select {
 		case s.connections <- nil:
@@ -152,6 +161,8 @@ func TestAllLeaveTheQueue(t *testing.T) {
 	gathered(t, func(t *testing.T, s *scene) {
 		leaving, leave := context.WithCancel(t.Context())
 		leaves := []<-chan error{s.start(leaving, "1", ""), s.start(leaving, "2", "")}
+		time.Sleep(patience)
+		synctest.Wait()
 		require.Equal(t, batchesAtOnce, s.workers)
 		leave()
 		for _, answer := range leaves {
