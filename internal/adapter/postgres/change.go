@@ -11,57 +11,123 @@ import (
 	dom "github.com/bookingcontrol/booker-booking-svc/internal/domain/booking"
 )
 
+// changing is a change on its way.
+type changing struct {
+	id     string
+	change dom.Change
+	// What came of it: the booking as it is now, nil when there is none; why it was refused, although its
+	// hold was perhaps expired; whether anything was changed as asked.
+	booking *dom.Booking
+	refused *dom.TransitionError
+	changed bool
+	// tried is the id of the event that an attempt has written, if it was committed: when the change is
+	// repeated, the event tells.
+	tried string
+}
+
 // ChangeBooking implements dom.Repository.
-func (r *Repository) ChangeBooking(ctx context.Context, id string, c dom.Change) (b *dom.Booking, changed bool, err error) {
+func (r *Repository) ChangeBooking(ctx context.Context, id string, change dom.Change) (b *dom.Booking, changed bool, err error) {
 	defer r.metrics.ObserveQuery("change_booking", time.Now())
-	var refused *dom.TransitionError
-	// When it is repeated, the change may have been written by the first try: its event tells.
-	var tried string
-	err = r.writeRepeated(ctx, func(ctx context.Context, conn *pgxpool.Conn) error {
-		b, refused, changed = nil, nil, false
-		return inTx(ctx, conn, func(tx *transaction) error {
-			var now time.Time
-			// The clock is read after the wait for the lock: a hold may run out meanwhile.
-			tx.Queue(`
-				WITH locked AS MATERIALIZED (SELECT `+columns+` FROM bookings WHERE id = $1 FOR UPDATE)
-				SELECT `+columns+`, clock_timestamp() FROM locked`, id).Query(func(rows pgx.Rows) (err error) {
-				if rows.Next() {
-					b, err = scanBooking(rows, &now)
-				}
-				return err
-			})
-			if err := tx.send(ctx); err != nil {
-				return err
-			}
-			if b == nil {
-				return dom.ErrNotFound
-			}
-			event, err := b.Apply(c, now)
-			switch {
-			case err != nil && !errors.As(err, &refused):
-				return err
-			case event != nil:
-				changed, tried = refused == nil, event.ID
-				return r.writeChanges(tx, []*dom.Event{event})
-			case tried != "":
-				tx.Queue(`SELECT EXISTS (SELECT FROM booking_events WHERE id = $1)`, tried).QueryRow(func(row pgx.Row) error {
-					return row.Scan(&changed)
-				})
-			}
-			return nil
+	c := &changing{id: id, change: change}
+	if err = r.changes.write(ctx, c, [2]string{id}); errors.Is(err, errAlone) {
+		err = r.writeRepeated(ctx, func(ctx context.Context, conn *pgxpool.Conn) error {
+			return inTx(ctx, conn, func(tx *transaction) error { return r.changeTogether(ctx, tx, []*changing{c}) })
 		})
-	})
-	switch {
-	case errors.Is(err, dom.ErrNotFound):
-		return nil, false, dom.ErrNotFound
+	}
+	switch refused := c.refused; {
 	case err != nil:
 		return nil, false, asDomain(ctx, err)
-	case refused != nil && b.Status == dom.StatusExpired && refused.From == dom.StatusHeld:
-		return b, false, refused
+	case c.booking == nil:
+		return nil, false, dom.ErrNotFound
+	case refused != nil && c.booking.Status == dom.StatusExpired && refused.From == dom.StatusHeld:
+		return c.booking, false, refused
 	case refused != nil:
 		return nil, false, refused
 	}
-	return b, changed, nil
+	return c.booking, c.changed, nil
+}
+
+// changeGathered runs one batch of changes.
+func (r *Repository) changeGathered(waiting context.Context, take func() []*member[*changing]) error {
+	var batch []*member[*changing]
+	var failed error
+	err := r.pool.AcquireFunc(waiting, func(conn *pgxpool.Conn) error {
+		if batch = take(); len(batch) == 0 {
+			return nil
+		}
+		changes := make([]*changing, len(batch))
+		for i, m := range batch {
+			changes[i] = m.work
+		}
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(batch[0].ctx), writeTimeout)
+		defer cancel()
+		failed = inTx(ctx, conn, func(tx *transaction) error {
+			tx.Queue(impatience)
+			return r.changeTogether(ctx, tx, changes)
+		})
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, m := range batch {
+		if failed != nil {
+			// As with creates: because of one of them, or of all, or they are written.
+			m.settle(errAlone)
+		} else {
+			m.settle(nil)
+		}
+	}
+	return nil
+}
+
+// changeTogether locks bookings, in the order of their ids, applies the rules to each, and queues what
+// that writes.
+func (r *Repository) changeTogether(ctx context.Context, tx *transaction, changes []*changing) error {
+	ids, byID := make([]string, len(changes)), make(map[string]*changing, len(changes))
+	for i, c := range changes {
+		c.booking, c.refused, c.changed = nil, nil, false
+		ids[i], byID[c.id] = c.id, c
+	}
+	var now time.Time
+	// The clock is read after the wait for the locks: a hold may run out meanwhile.
+	tx.Queue(`
+		WITH locked AS MATERIALIZED (SELECT `+columns+` FROM bookings WHERE id = ANY ($1) ORDER BY id FOR UPDATE)
+		SELECT `+columns+`, clock_timestamp() FROM locked`, ids).Query(func(rows pgx.Rows) error {
+		for rows.Next() {
+			b, err := scanBooking(rows, &now)
+			if err != nil {
+				return err
+			}
+			byID[b.ID].booking = b
+		}
+		return nil
+	})
+	if err := tx.send(ctx); err != nil {
+		return err
+	}
+	var events []*dom.Event
+	for _, c := range changes {
+		if c.booking == nil {
+			continue
+		}
+		event, err := c.booking.Apply(c.change, now)
+		switch {
+		case err != nil && !errors.As(err, &c.refused):
+			return err
+		case event != nil:
+			c.changed, c.tried = c.refused == nil, event.ID
+			events = append(events, event)
+		case c.tried != "":
+			tx.Queue(`SELECT EXISTS (SELECT FROM booking_events WHERE id = $1)`, c.tried).QueryRow(func(row pgx.Row) error {
+				return row.Scan(&c.changed)
+			})
+		}
+	}
+	if len(events) == 0 {
+		return nil
+	}
+	return r.writeChanges(tx, events)
 }
 
 // sweepLock is the advisory lock of the one who expires overdue holds.

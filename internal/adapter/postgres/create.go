@@ -82,7 +82,11 @@ func (r *Repository) CreateBooking(ctx context.Context, n dom.NewBooking) (expir
 	}
 	err = errAlone
 	if len(n.Booking.Joined) == 0 {
-		err = r.creates.create(ctx, n, args)
+		once := [][2]string{{n.Booking.ID}}
+		if n.IdempotencyKey != "" {
+			once = append(once, [2]string{n.Booking.VenueID, n.IdempotencyKey})
+		}
+		err = r.creates.write(ctx, newRow{n.Booking, args}, once...)
 	}
 	if taken := errors.Is(err, errTaken); taken || errors.Is(err, errAlone) {
 		// The same create again finds what the first one wrote, and waits for it if it still runs.

@@ -9,6 +9,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	dom "github.com/bookingcontrol/booker-booking-svc/internal/domain/booking"
 )
 
 // gatheredStatement is createStatement for many bookings, of which each has one table: its parameters
@@ -54,6 +56,12 @@ WITH n AS (
 )
 SELECT id, created_at, expires_at FROM b`
 
+// newRow is a booking on its way through a batch, with its createArgs.
+type newRow struct {
+	booking *dom.Booking
+	args    []any
+}
+
 // gatheredArgs is how many parameters the statement has.
 const gatheredArgs = 23
 
@@ -62,8 +70,8 @@ const gatheredArgs = 23
 const impatience = `SELECT set_config('lock_timeout', '100ms', true)`
 
 // createGathered runs one batch of the gatherer.
-func (r *Repository) createGathered(waiting context.Context, take func() []*member) error {
-	var batch []*member
+func (r *Repository) createGathered(waiting context.Context, take func() []*member[newRow]) error {
+	var batch []*member[newRow]
 	var written map[string][2]time.Time
 	var failed error
 	err := r.pool.AcquireFunc(waiting, func(conn *pgxpool.Conn) error {
@@ -80,7 +88,7 @@ func (r *Repository) createGathered(waiting context.Context, take func() []*memb
 		return err
 	}
 	for _, m := range batch {
-		times, ok := written[m.booking.ID]
+		times, ok := written[m.work.booking.ID]
 		switch {
 		case failed != nil:
 			// Because of one of them, which will hear of it alone, or of all, or they are written and
@@ -89,7 +97,7 @@ func (r *Repository) createGathered(waiting context.Context, take func() []*memb
 		case !ok:
 			m.settle(errTaken)
 		default:
-			m.booking.CreatedAt, m.booking.UpdatedAt, m.booking.ExpiresAt = times[0], times[0], times[1]
+			m.work.booking.CreatedAt, m.work.booking.UpdatedAt, m.work.booking.ExpiresAt = times[0], times[0], times[1]
 			m.settle(nil)
 		}
 	}
@@ -98,13 +106,13 @@ func (r *Repository) createGathered(waiting context.Context, take func() []*memb
 
 // createBatch writes the bookings whose tables are free, in one transaction and one round trip, and
 // answers when each was created and expires.
-func createBatch(ctx context.Context, conn *pgxpool.Conn, batch []*member) (map[string][2]time.Time, error) {
-	statement, args := createStatement, batch[0].args // The fastest for one.
+func createBatch(ctx context.Context, conn *pgxpool.Conn, batch []*member[newRow]) (map[string][2]time.Time, error) {
+	statement, args := createStatement, batch[0].work.args // The fastest for one.
 	if len(batch) > 1 {
-		slices.SortFunc(batch, func(a, b *member) int {
-			return cmp.Or(cmp.Compare(a.booking.VenueID, b.booking.VenueID),
-				cmp.Compare(a.booking.Table.TableID, b.booking.Table.TableID),
-				a.booking.Sitting.Start.Compare(b.booking.Sitting.Start))
+		slices.SortFunc(batch, func(a, b *member[newRow]) int {
+			return cmp.Or(cmp.Compare(a.work.booking.VenueID, b.work.booking.VenueID),
+				cmp.Compare(a.work.booking.Table.TableID, b.work.booking.Table.TableID),
+				a.work.booking.Sitting.Start.Compare(b.work.booking.Sitting.Start))
 		})
 		statement, args = gatheredStatement, columnsOf(batch)
 	}
@@ -125,12 +133,12 @@ func createBatch(ctx context.Context, conn *pgxpool.Conn, batch []*member) (map[
 }
 
 // columnsOf turns the parameters of single creates into those of all.
-func columnsOf(batch []*member) []any {
+func columnsOf(batch []*member[newRow]) []any {
 	columns := make([]any, gatheredArgs)
 	for i := range columns {
 		column := make(pgtype.FlatArray[any], len(batch))
 		for j, m := range batch {
-			column[j] = m.args[i]
+			column[j] = m.work.args[i]
 		}
 		columns[i] = column
 	}

@@ -9,13 +9,11 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
-
-	dom "github.com/bookingcontrol/booker-booking-svc/internal/domain/booking"
 )
 
 const (
-	// batchesAtOnce is the most batches that run at a time. While one does, the next creates gather: with
-	// more of them, fewer would gather for each, and a batch of seven takes half the time of seven batches.
+	// batchesAtOnce is the most batches that run at a time. While one does, the next writes gather: with
+	// more of them, fewer would gather for each, and seven creates cost half in a batch of what they cost alone.
 	batchesAtOnce = 2
 	// patience is how long a batch runs before the next is begun beside it: it may wait for a lock, or the
 	// disk may be slow.
@@ -24,18 +22,18 @@ const (
 	batchSize = 64
 )
 
-// errAlone says that a create is not decided and has to be tried without others.
+// errAlone says that a write is not decided and has to be tried without others.
 var errAlone = errors.New("to be tried alone")
 
-// gatherer makes one statement of the creates that come while others run. Nobody waits for company:
-// a create that comes alone is a batch of one.
-type gatherer struct {
+// gatherer makes one transaction of the writes W that come while others run. Nobody waits for company:
+// a write that comes alone is a batch of one.
+type gatherer[W any] struct {
 	// run waits for a connection, takes the batch then, so that it holds all who came meanwhile, and
 	// settles its members. An error says that there was no connection, and that nothing was taken.
-	run func(ctx context.Context, take func() []*member) error
+	run func(ctx context.Context, take func() []*member[W]) error
 
 	mu      sync.Mutex
-	queue   []*member
+	queue   []*member[W]
 	workers int
 	// late are the workers whose batch has run for longer than patience.
 	late int
@@ -44,17 +42,17 @@ type gatherer struct {
 	ended   context.CancelFunc
 }
 
-// member is a create on its way through a batch.
-type member struct {
+// member is a write on its way through a batch.
+type member[W any] struct {
 	// ctx is its caller's.
-	ctx     context.Context
-	booking *dom.Booking
-	key     string
-	args    []any
-	// outcome has room for the one answer: nil when the booking is written.
+	ctx  context.Context
+	work W
+	// once is what a batch cannot have twice.
+	once [][2]string
+	// outcome has room for the one answer: nil when it is written.
 	outcome chan error
 	// twins would make the batch fail because of this one: they are tried when it is decided.
-	twins []*member
+	twins []*member[W]
 
 	joined time.Time
 	// What its trace tells.
@@ -62,17 +60,14 @@ type member struct {
 	among  int
 }
 
-// create writes a booking on one table together with others.
+// write does its work together with others. Those that have a part of once in common follow each other.
 //
-// Errors: errTaken, errAlone, *notStarted.
-func (g *gatherer) create(ctx context.Context, n dom.NewBooking, args []any) error {
+// Errors: what run settles it with, errAlone, *notStarted.
+func (g *gatherer[W]) write(ctx context.Context, work W, once ...[2]string) error {
 	if err := ctx.Err(); err != nil {
 		return &notStarted{err}
 	}
-	m := &member{
-		ctx: ctx, booking: n.Booking, key: n.IdempotencyKey, args: args,
-		outcome: make(chan error, 1), joined: time.Now(),
-	}
+	m := &member[W]{ctx: ctx, work: work, once: once, outcome: make(chan error, 1), joined: time.Now()}
 	g.join(m)
 	var err error
 	select {
@@ -85,13 +80,13 @@ func (g *gatherer) create(ctx context.Context, n dom.NewBooking, args []any) err
 		err = <-m.outcome
 	}
 	if span := trace.SpanFromContext(ctx); m.among > 0 && span.IsRecording() {
-		span.SetAttributes(attribute.Int("create.batch.size", m.among),
-			attribute.Float64("create.batch.wait_ms", float64(m.waited.Microseconds())/1000))
+		span.SetAttributes(attribute.Int("batch.size", m.among),
+			attribute.Float64("batch.wait_ms", float64(m.waited.Microseconds())/1000))
 	}
 	return err
 }
 
-func (g *gatherer) join(m *member) {
+func (g *gatherer[W]) join(m *member[W]) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(g.queue) == 0 {
@@ -102,7 +97,7 @@ func (g *gatherer) join(m *member) {
 }
 
 // begin starts a worker if there is work for one more. The caller has locked.
-func (g *gatherer) begin() {
+func (g *gatherer[W]) begin() {
 	if len(g.queue) > 0 && g.workers < batchesAtOnce && g.late >= g.workers {
 		g.workers++
 		go g.work()
@@ -110,31 +105,30 @@ func (g *gatherer) begin() {
 }
 
 // withdraw tells whether the member was still waiting; it is not any more.
-func (g *gatherer) withdraw(m *member) bool {
+func (g *gatherer[W]) withdraw(m *member[W]) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.remove(func(other *member) bool { return other == m }) > 0
+	return g.remove(func(other *member[W]) bool { return other == m }) > 0
 }
 
 // take answers the next batch: those who have waited longest, at most batchSize.
-func (g *gatherer) take() []*member {
+func (g *gatherer[W]) take() []*member[W] {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := time.Now()
-	var batch []*member
-	known := make(map[[2]string]*member)
-	g.remove(func(m *member) bool {
+	var batch []*member[W]
+	known := make(map[[2]string]*member[W])
+	g.remove(func(m *member[W]) bool {
 		if len(batch) == batchSize {
 			return false
 		}
-		once := m.once()
-		for _, id := range once {
+		for _, id := range m.once {
 			if first := known[id]; first != nil {
 				first.twins = append(first.twins, m)
 				return true
 			}
 		}
-		for _, id := range once {
+		for _, id := range m.once {
 			known[id] = m
 		}
 		m.waited = now.Sub(m.joined)
@@ -149,7 +143,7 @@ func (g *gatherer) take() []*member {
 
 // remove takes the members that match out of the queue, in its order, and answers how many. The
 // caller has locked.
-func (g *gatherer) remove(match func(*member) bool) int {
+func (g *gatherer[W]) remove(match func(*member[W]) bool) int {
 	before := len(g.queue)
 	g.queue = slices.DeleteFunc(g.queue, match)
 	if before > 0 && len(g.queue) == 0 {
@@ -159,7 +153,7 @@ func (g *gatherer) remove(match func(*member) bool) int {
 }
 
 // work runs batches until nobody waits.
-func (g *gatherer) work() {
+func (g *gatherer[W]) work() {
 	for {
 		g.mu.Lock()
 		if len(g.queue) == 0 {
@@ -179,7 +173,7 @@ func (g *gatherer) work() {
 }
 
 // watch lets the next batch begin when the one that begins now takes long. done says that it is over.
-func (g *gatherer) watch() (done func()) {
+func (g *gatherer[W]) watch() (done func()) {
 	var late, over bool
 	timer := time.AfterFunc(patience, func() {
 		g.mu.Lock()
@@ -202,10 +196,10 @@ func (g *gatherer) watch() (done func()) {
 }
 
 // fail answers err to all who wait.
-func (g *gatherer) fail(err error) {
-	var failed []*member
+func (g *gatherer[W]) fail(err error) {
+	var failed []*member[W]
 	g.mu.Lock()
-	g.remove(func(m *member) bool {
+	g.remove(func(m *member[W]) bool {
 		failed = append(failed, m)
 		return true
 	})
@@ -215,17 +209,8 @@ func (g *gatherer) fail(err error) {
 	}
 }
 
-// once is what a statement cannot write twice, and fails for all in it: the booking, and its key.
-func (m *member) once() [][2]string {
-	ids := [][2]string{{m.booking.ID}}
-	if m.key != "" {
-		ids = append(ids, [2]string{m.booking.VenueID, m.key})
-	}
-	return ids
-}
-
 // settle ends the member's wait.
-func (m *member) settle(err error) {
+func (m *member[W]) settle(err error) {
 	m.outcome <- err
 	for _, twin := range m.twins {
 		twin.settle(errAlone)

@@ -28,13 +28,13 @@ func BenchmarkCreateBatch(b *testing.B) {
 			require.NoError(b, err)
 			defer conn.Release()
 			for done := 0; done < b.N; done += size {
-				batch := make([]*member, size)
+				batch := make([]*member[newRow], size)
 				for i := range batch {
 					tables++
 					n := bookingtest.New(fmt.Sprintf("venue-%d", tables%50), fmt.Sprintf("table-%d", tables), 0)
 					args, err := repo.createArgs(n)
 					require.NoError(b, err)
-					batch[i] = &member{booking: n.Booking, args: args}
+					batch[i] = &member[newRow]{work: newRow{n.Booking, args}}
 				}
 				written, err := createBatch(context.Background(), conn, batch)
 				require.NoError(b, err)

@@ -63,19 +63,19 @@ func startTogether(t *testing.T, repo *Repository, news []dom.NewBooking) (errs 
 	for i, n := range news {
 		working.Go(func() { _, answers[i] = repo.CreateBooking(context.Background(), n) })
 	}
-	requireWaiting(t, repo, len(news))
+	requireQueued(t, repo.creates, len(news))
 	return func() []error {
 		working.Wait()
 		return answers
 	}
 }
 
-func requireWaiting(t *testing.T, repo *Repository, n int) {
+func requireQueued[W any](t *testing.T, g *gatherer[W], n int) {
 	t.Helper()
 	require.Eventually(t, func() bool {
-		repo.creates.mu.Lock()
-		defer repo.creates.mu.Unlock()
-		return len(repo.creates.queue) == n
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return len(g.queue) == n
 	}, 20*time.Second, time.Millisecond)
 }
 
@@ -319,11 +319,11 @@ func TestCancelledInTheQueue(t *testing.T) {
 		_, err := repo.CreateBooking(ctx, gone)
 		left <- err
 	}()
-	requireWaiting(t, repo, 1)
+	requireQueued(t, repo.creates, 1)
 	cancel()
 	err := <-left
 	require.ErrorIs(t, err, context.Canceled)
-	requireWaiting(t, repo, 0)
+	requireQueued(t, repo.creates, 0)
 	errs := startTogether(t, repo, distinct(3))
 	release()
 	for _, err := range errs() {
@@ -392,16 +392,16 @@ func TestTracesTellOfTheBatch(t *testing.T) {
 			}
 		})
 	}
-	requireWaiting(t, repo, 3)
+	requireQueued(t, repo.creates, 3)
 	time.Sleep(20 * time.Millisecond)
 	release()
 	working.Wait()
 	require.Len(t, recorder.Ended(), 3)
 	for _, span := range recorder.Ended() {
 		attributes := attribute.NewSet(span.Attributes()...)
-		among, _ := attributes.Value("create.batch.size")
+		among, _ := attributes.Value("batch.size")
 		require.Equal(t, int64(3), among.AsInt64())
-		waited, _ := attributes.Value("create.batch.wait_ms")
+		waited, _ := attributes.Value("batch.wait_ms")
 		require.GreaterOrEqual(t, waited.AsFloat64(), 20.0)
 	}
 }

@@ -10,22 +10,20 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
-
-	dom "github.com/bookingcontrol/booker-booking-svc/internal/domain/booking"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // A scene is a gatherer whose connections, and the outcomes of whose batches, a test gives.
 type scene struct {
-	*gatherer
+	*gatherer[string]
 	connections, outcomes chan error
 	batches               chan []string
 }
 
 func newScene() *scene {
 	s := &scene{connections: make(chan error), outcomes: make(chan error), batches: make(chan []string, 100)}
-	s.gatherer = &gatherer{run: func(ctx context.Context, take func() []*member) error {
+	s.gatherer = &gatherer[string]{run: func(ctx context.Context, take func() []*member[string]) error {
 		select {
 		case err := <-s.connections:
 			if err != nil {
@@ -40,7 +38,7 @@ func newScene() *scene {
 		}
 		var ids []string
 		for _, m := range batch {
-			ids = append(ids, m.booking.ID)
+			ids = append(ids, m.work)
 		}
 		s.batches <- ids
 		err := <-s.outcomes
@@ -55,8 +53,11 @@ func newScene() *scene {
 // start begins a create and waits until it is in the queue.
 func (s *scene) start(ctx context.Context, id, key string) <-chan error {
 	answer := make(chan error, 1)
-	n := dom.NewBooking{Booking: &dom.Booking{ID: id, VenueID: "v"}, IdempotencyKey: key}
-	go func() { answer <- s.create(ctx, n, nil) }()
+	once := [][2]string{{id}}
+	if key != "" {
+		once = append(once, [2]string{"v", key})
+	}
+	go func() { answer <- s.write(ctx, id, once...) }()
 	synctest.Wait()
 	return answer
 }

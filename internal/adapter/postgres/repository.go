@@ -20,7 +20,8 @@ type Repository struct {
 	pool    *pgxpool.Pool
 	encode  dom.EventEncoder
 	metrics *metrics.Metrics
-	creates *gatherer
+	creates *gatherer[newRow]
+	changes *gatherer[*changing]
 }
 
 var _ dom.Repository = (*Repository)(nil)
@@ -28,7 +29,8 @@ var _ dom.Repository = (*Repository)(nil)
 // NewRepository answers a repository on pool. encode writes events as the outbox keeps them.
 func NewRepository(pool *pgxpool.Pool, encode dom.EventEncoder, m *metrics.Metrics) *Repository {
 	r := &Repository{pool: pool, encode: encode, metrics: m}
-	r.creates = &gatherer{run: r.createGathered}
+	r.creates = &gatherer[newRow]{run: r.createGathered}
+	r.changes = &gatherer[*changing]{run: r.changeGathered}
 	return r
 }
 

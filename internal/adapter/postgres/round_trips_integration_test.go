@@ -157,16 +157,27 @@ func TestRoundTrips(t *testing.T) {
 				require.NoError(t, err)
 			}
 		}},
-		{"confirm", 4, 2, func() func() {
+		{"confirm", 5, 2, func() func() {
 			id := create(next()).Booking.ID
 			return func() { confirm(id, true) }
 		}},
-		{"confirm once more", 3, 2, func() func() {
+		{"sixteen confirms at once", 5, 2, func() func() {
+			var ids []string
+			for range 16 {
+				ids = append(ids, create(next()).Booking.ID)
+			}
+			return func() {
+				for _, a := range confirmTogether(t, repo, ids) {
+					require.NoError(t, a.err)
+				}
+			}
+		}},
+		{"confirm once more", 4, 2, func() func() {
 			id := create(next()).Booking.ID
 			confirm(id, true)
 			return func() { confirm(id, false) }
 		}},
-		{"confirm of nothing", 3, 2, func() func() {
+		{"confirm of nothing", 4, 2, func() func() {
 			return func() {
 				_, _, err := repo.ChangeBooking(ctx, "nobody", dom.Change{To: dom.StatusConfirmed})
 				require.ErrorIs(t, err, dom.ErrNotFound)
