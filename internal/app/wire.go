@@ -71,6 +71,7 @@ func build(ctx context.Context, cfg *config.Config, log zerolog.Logger) (s *serv
 	m := metrics.New(s.registry)
 
 	options := PostgresOptions(cfg)
+	options.PlanOnce = true
 	options.MaxConns = workerConns(cfg)
 	if s.workerPool, err = postgres.NewPool(ctx, options); err != nil {
 		return nil, err

@@ -29,7 +29,7 @@ type changing struct {
 func (r *Repository) ChangeBooking(ctx context.Context, id string, change dom.Change) (b *dom.Booking, changed bool, err error) {
 	defer r.metrics.ObserveQuery("change_booking", time.Now())
 	c := &changing{id: id, change: change}
-	if err = r.changes.write(ctx, c, [2]string{id}); errors.Is(err, errAlone) {
+	if err = r.changes.do(ctx, c, [2]string{id}); errors.Is(err, errAlone) {
 		err = r.writeRepeated(ctx, func(ctx context.Context, conn *pgxpool.Conn) error {
 			return inTx(ctx, conn, func(tx *transaction) error { return r.changeTogether(ctx, tx, []*changing{c}) })
 		})

@@ -86,7 +86,7 @@ func (r *Repository) CreateBooking(ctx context.Context, n dom.NewBooking) (expir
 		if n.IdempotencyKey != "" {
 			once = append(once, [2]string{n.Booking.VenueID, n.IdempotencyKey})
 		}
-		err = r.creates.write(ctx, newRow{n.Booking, args}, once...)
+		err = r.creates.do(ctx, newRow{n.Booking, args}, once...)
 	}
 	if taken := errors.Is(err, errTaken); taken || errors.Is(err, errAlone) {
 		// The same create again finds what the first one wrote, and waits for it if it still runs.

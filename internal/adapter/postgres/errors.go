@@ -18,6 +18,7 @@ const (
 	deadlockDetected = "40P01"
 	undefinedTable   = "42P01"
 	undefinedColumn  = "42703"
+	readOnly         = "25006"
 
 	keysPrimaryKey = "idempotency_keys_pkey"
 )
@@ -50,6 +51,8 @@ func transient(code string) bool {
 	}
 	switch code {
 	case undefinedTable, undefinedColumn: // a schema that is not migrated yet
+		return true
+	case readOnly: // a primary that has become a standby
 		return true
 	}
 	switch code[:2] {

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	// batchesAtOnce is the most batches that run at a time. While one does, the next writes gather: with
+	// batchesAtOnce is the most batches that run at a time. While one does, the next calls gather: with
 	// more of them, fewer would gather for each, and seven creates cost half in a batch of what they cost alone.
 	batchesAtOnce = 2
 	// patience is how long a batch runs before the next is begun beside it: it may wait for a lock, or the
@@ -22,15 +22,18 @@ const (
 	batchSize = 64
 )
 
-// errAlone says that a write is not decided and has to be tried without others.
+// errAlone says that a piece of work is not decided and has to be tried without others.
 var errAlone = errors.New("to be tried alone")
 
-// gatherer makes one transaction of the writes W that come while others run. Nobody waits for company:
-// a write that comes alone is a batch of one.
+// gatherer does pieces of work W together that come while others are done: in one transaction. Nobody waits
+// for company: what comes alone is a batch of one.
 type gatherer[W any] struct {
 	// run waits for a connection, takes the batch then, so that it holds all who came meanwhile, and
 	// settles its members. An error says that there was no connection, and that nothing was taken.
 	run func(ctx context.Context, take func() []*member[W]) error
+	// reads tells that nothing is changed: who has no more time need not hear what came of it, and the next
+	// batch does not wait for this one, as there is no commit that they would share.
+	reads bool
 
 	mu      sync.Mutex
 	queue   []*member[W]
@@ -42,14 +45,14 @@ type gatherer[W any] struct {
 	ended   context.CancelFunc
 }
 
-// member is a write on its way through a batch.
+// member is a piece of work on its way through a batch.
 type member[W any] struct {
 	// ctx is its caller's.
 	ctx  context.Context
 	work W
 	// once is what a batch cannot have twice.
 	once [][2]string
-	// outcome has room for the one answer: nil when it is written.
+	// outcome has room for the one answer: nil when it is done.
 	outcome chan error
 	// twins would make the batch fail because of this one: they are tried when it is decided.
 	twins []*member[W]
@@ -60,10 +63,10 @@ type member[W any] struct {
 	among  int
 }
 
-// write does its work together with others. Those that have a part of once in common follow each other.
+// do does a piece of work together with others. Those that have a part of once in common follow each other.
 //
-// Errors: what run settles it with, errAlone, *notStarted.
-func (g *gatherer[W]) write(ctx context.Context, work W, once ...[2]string) error {
+// Errors: what run settles it with, errAlone, *notStarted; that of ctx, when nothing is changed.
+func (g *gatherer[W]) do(ctx context.Context, work W, once ...[2]string) error {
 	if err := ctx.Err(); err != nil {
 		return &notStarted{err}
 	}
@@ -75,6 +78,9 @@ func (g *gatherer[W]) write(ctx context.Context, work W, once ...[2]string) erro
 	case <-ctx.Done():
 		if g.withdraw(m) {
 			return &notStarted{ctx.Err()}
+		}
+		if g.reads {
+			return ctx.Err()
 		}
 		// The batch has begun and is not broken off: what comes of it is known soon.
 		err = <-m.outcome
@@ -98,7 +104,7 @@ func (g *gatherer[W]) join(m *member[W]) {
 
 // begin starts a worker if there is work for one more. The caller has locked.
 func (g *gatherer[W]) begin() {
-	if len(g.queue) > 0 && g.workers < batchesAtOnce && g.late >= g.workers {
+	if len(g.queue) > 0 && g.workers < batchesAtOnce && (g.reads || g.late >= g.workers) {
 		g.workers++
 		go g.work()
 	}

@@ -57,7 +57,7 @@ func (s *scene) start(ctx context.Context, id, key string) <-chan error {
 	if key != "" {
 		once = append(once, [2]string{"v", key})
 	}
-	go func() { answer <- s.write(ctx, id, once...) }()
+	go func() { answer <- s.do(ctx, id, once...) }()
 	synctest.Wait()
 	return answer
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	dom "github.com/bookingcontrol/booker-booking-svc/internal/domain/booking"
+	infra "github.com/bookingcontrol/booker-booking-svc/internal/infrastructure/postgres"
 	"github.com/bookingcontrol/booker-booking-svc/internal/testenv"
 )
 
@@ -100,7 +101,12 @@ func TestOutboxAdminLists(t *testing.T) {
 // Beside many sent events the few that were given up are found by their index.
 func TestOutboxAdminFindsDLQByIndex(t *testing.T) {
 	t.Parallel()
-	_, pool := openOutbox(t)
+	// The commands' sessions plan a statement with its values.
+	pool := configuredPool(t, func(cfg *pgxpool.Config) {
+		for name := range infra.Planning {
+			delete(cfg.ConnConfig.RuntimeParams, name)
+		}
+	})
 	ctx := context.Background()
 	putEvents(t, pool, 20_000, dom.OutboxSent, "booking.held", "b1", 0)
 	ids := putEvents(t, pool, 3, dom.OutboxDLQ, "booking.held", "b2", 0)

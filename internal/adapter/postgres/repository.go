@@ -22,6 +22,7 @@ type Repository struct {
 	metrics *metrics.Metrics
 	creates *gatherer[newRow]
 	changes *gatherer[*changing]
+	finds   *gatherer[*finding]
 }
 
 var _ dom.Repository = (*Repository)(nil)
@@ -31,16 +32,8 @@ func NewRepository(pool *pgxpool.Pool, encode dom.EventEncoder, m *metrics.Metri
 	r := &Repository{pool: pool, encode: encode, metrics: m}
 	r.creates = &gatherer[newRow]{run: r.createGathered}
 	r.changes = &gatherer[*changing]{run: r.changeGathered}
+	r.finds = &gatherer[*finding]{run: r.findGathered, reads: true}
 	return r
-}
-
-// GetBooking implements dom.Repository.
-func (r *Repository) GetBooking(ctx context.Context, id string) (b *dom.Booking, err error) {
-	err = r.read(ctx, "get_booking", func(conn *pgxpool.Conn) error {
-		b, err = scanBooking(conn.QueryRow(ctx, `SELECT `+columns+` FROM bookings WHERE id = $1`, id))
-		return err
-	})
-	return b, err
 }
 
 // FindByKey implements dom.Repository.

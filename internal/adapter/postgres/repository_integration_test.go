@@ -5,6 +5,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ import (
 	dom "github.com/bookingcontrol/booker-booking-svc/internal/domain/booking"
 	"github.com/bookingcontrol/booker-booking-svc/internal/domain/booking/bookingtest"
 	"github.com/bookingcontrol/booker-booking-svc/internal/infrastructure/metrics"
+	infra "github.com/bookingcontrol/booker-booking-svc/internal/infrastructure/postgres"
 	"github.com/bookingcontrol/booker-booking-svc/internal/testenv"
 )
 
@@ -33,11 +35,13 @@ func newPool(t *testing.T, settings ...string) *pgxpool.Pool {
 	})
 }
 
-// configuredPool answers a pool on a database of its own, as configure makes it.
+// configuredPool answers a pool on a database of its own, whose sessions plan as the service's do, as
+// configure makes it.
 func configuredPool(t *testing.T, configure func(*pgxpool.Config)) *pgxpool.Pool {
 	t.Helper()
 	cfg, err := pgxpool.ParseConfig(testenv.PostgresURL(t))
 	require.NoError(t, err)
+	maps.Copy(cfg.ConnConfig.RuntimeParams, infra.Planning)
 	configure(cfg)
 	pool, err := pgxpool.NewWithConfig(context.Background(), cfg)
 	require.NoError(t, err)

@@ -32,6 +32,9 @@ var sessionLimits = map[string]string{
 	"idle_in_transaction_session_timeout": "5s",
 }
 
+// readOnly is the SQLSTATE of a server that does not write.
+const readOnly = "25006"
+
 // Options say where the database is.
 type Options struct {
 	// Host is a host name, an address, or the directory of a socket.
@@ -48,6 +51,9 @@ type Options struct {
 	// Pooled says that connections come from a pooler that gives one out for each transaction, as
 	// pgbouncer does: nothing that belongs to a session can be counted on.
 	Pooled bool
+	// PlanOnce is for a process that runs the same statements again and again, see Planning. A pooler's
+	// sessions cannot have it.
+	PlanOnce bool
 }
 
 // connString writes what the driver's parser needs to choose its way of connecting; the password is
@@ -73,12 +79,12 @@ func (o Options) apply(c *pgx.ConnConfig) {
 	c.RuntimeParams["timezone"] = "UTC"
 }
 
-// planning makes a session plan each statement once. PostgreSQL by itself plans that of a change anew each
+// Planning makes a session plan each statement once. PostgreSQL by itself plans that of a change anew each
 // time, as it takes arrays of one element for cheaper than arrays of unknown length: that was 30 % of its
 // work. No statement of this program has a better plan for some values than for others; but one that is
 // planned while a table is small must not read it from end to end when it has grown. Compiling a plan takes
-// longer than running it.
-var planning = map[string]string{
+// longer than running it. Commands of operators, which run a statement once, do without.
+var Planning = map[string]string{
 	"plan_cache_mode": "force_generic_plan",
 	"enable_seqscan":  "off",
 	"jit":             "off",
@@ -97,12 +103,15 @@ func NewPool(ctx context.Context, o Options) (*pgxpool.Pool, error) {
 		// limits are the database's, since the pooler takes none.
 		cfg.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	} else {
-		for name, value := range sessionLimits {
-			cfg.ConnConfig.RuntimeParams[name] = value
+		maps.Copy(cfg.ConnConfig.RuntimeParams, sessionLimits)
+		if o.PlanOnce {
+			maps.Copy(cfg.ConnConfig.RuntimeParams, Planning)
 		}
-		for name, value := range planning {
-			cfg.ConnConfig.RuntimeParams[name] = value
-		}
+	}
+	onError := cfg.ConnConfig.OnPgError
+	cfg.ConnConfig.OnPgError = func(conn *pgconn.PgConn, err *pgconn.PgError) bool {
+		// After a switch to a standby, the old server reads on: the next connection may reach the new one.
+		return err.Code != readOnly && onError(conn, err)
 	}
 	// The statements are constants of this program. Their parameters are customers' data and stay
 	// out of the spans.

@@ -45,6 +45,35 @@ func requireVersion(t *testing.T, o Options, want int64) {
 	require.Equal(t, want, version)
 }
 
+func TestSessionsThatPlanOnce(t *testing.T) {
+	t.Parallel()
+	o := options(t, testenv.EmptyPostgresURL(t))
+	for once, want := range map[bool]string{true: "force_generic_plan", false: "auto"} {
+		o.PlanOnce = once
+		var mode string
+		require.NoError(t, newPool(t, o).QueryRow(t.Context(), "SHOW plan_cache_mode").Scan(&mode))
+		require.Equal(t, want, mode)
+	}
+}
+
+// A server that has become a standby keeps no connection: the next may reach the new primary.
+func TestConnectionsToAStandbyAreGivenUp(t *testing.T) {
+	t.Parallel()
+	o := options(t, testenv.EmptyPostgresURL(t))
+	o.MaxConns = 1
+	pool := newPool(t, o)
+	_, err := pool.Exec(t.Context(), "CREATE TABLE t ()")
+	require.NoError(t, err)
+	_, err = pool.Exec(t.Context(), "SET default_transaction_read_only = on")
+	require.NoError(t, err)
+	_, err = pool.Exec(t.Context(), "DROP TABLE t")
+	var pg *pgconn.PgError
+	require.ErrorAs(t, err, &pg)
+	require.Equal(t, readOnly, pg.Code)
+	_, err = pool.Exec(t.Context(), "DROP TABLE t")
+	require.NoError(t, err, "on another connection")
+}
+
 func TestSessionsHaveLimits(t *testing.T) {
 	t.Parallel()
 	pool := newPool(t, options(t, testenv.EmptyPostgresURL(t)))
