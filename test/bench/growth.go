@@ -26,6 +26,9 @@ type growth struct {
 
 // growth measures how much slower the service is with many bookings, and what it keeps in memory.
 func (b *bench) growth(ctx context.Context, o options) error {
+	if o.scale < 1 || o.scale > 1000 {
+		return fmt.Errorf("-scale must be from 1 to 1000, not %d", o.scale)
+	}
 	// No hold ends: the database of few bookings is measured twice, and only there would holds of the first
 	// time end in the second.
 	b.settings = append(b.settings, "HOLD_TTL_MINUTES=1440")
