@@ -3,11 +3,11 @@
 GO ?= go
 BIN := bin/booking-svc
 TOOLS := .bin
-# Arguments of dev, demo, faults and bench: make dev ARGS=--reset
+# Arguments of dev, demo, faults, bench and bench-growth: make dev ARGS=--reset
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev demo build generate proto-baseline fmt lint lint-proto test test-unit faults bench bench-short tools ci clean FORCE
+.PHONY: help run dev demo build generate proto-baseline fmt lint lint-proto test test-unit faults bench bench-growth bench-short tools ci clean FORCE
 
 help: ## Print what there is.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ faults: ## Prove the promises under faults (ARGS="-seed 1 -short", see docs/reli
 
 bench: ## Measure the service against what PostgreSQL alone does (see docs/performance.md).
 	@scripts/bench.sh $(ARGS)
+
+bench-growth: ## Compare the service with millions of rows and with few.
+	@scripts/bench.sh -growth $(ARGS)
 
 bench-short: ## Show that every measurement of the bench runs.
 	@scripts/bench.sh -short $(ARGS)

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// side is one of two binaries that are compared.
+// side is one of two binaries, or of two databases, that are compared.
 type side struct {
 	name, binary, database string
 	rates                  []float64
@@ -48,14 +48,24 @@ func (b *bench) compare(ctx context.Context, o options) error {
 	return nil
 }
 
-func (b *bench) runSide(ctx context.Context, s *side, p pair, d time.Duration) (err error) {
-	if b.service, err = b.start(s.binary, s.database); err != nil {
+func (b *bench) runSide(ctx context.Context, s *side, p pair, d time.Duration) error {
+	return b.serving(s.binary, s.database, func() error { return b.take(ctx, s, p, d) })
+}
+
+// serving starts the service on a database and stops it after do.
+func (b *bench) serving(binary, database string, do func() error) (err error) {
+	if b.service, err = b.start(binary, database); err != nil {
 		return err
 	}
 	defer func() {
 		b.service.stop()
 		b.services = b.services[:len(b.services)-1]
 	}()
+	return do()
+}
+
+// take measures an operation of the service that runs.
+func (b *bench) take(ctx context.Context, s *side, p pair, d time.Duration) error {
 	// The first calls of a process fill its caches.
 	if _, err := closed(ctx, p.clients, time.Second, p.call); err != nil {
 		return err

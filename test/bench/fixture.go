@@ -72,7 +72,7 @@ func slot(n int) *commonpb.Slot {
 }
 
 // book writes bookings of a status and version, numbered from 1, whose ids begin with prefix: of venues in
-// turn, then of tables, then every two hours from day on.
+// turn, then of tables, then every @step hours from day on.
 const book = `
 INSERT INTO bookings (id, venue_id, room_id, table_id, date, start_time, end_time, starts_at, ends_at, time_zone,
 	party_size, customer_name, customer_phone, status, comment, admin_id, version)
@@ -81,31 +81,36 @@ SELECT @prefix::text || '-0000-7000-8000-' || lpad(n::text, 12, '0'), @venue::te
 	s AT TIME ZONE @zone::text, (s + interval '2 hours') AT TIME ZONE @zone::text, @zone::text,
 	2, 'Ada Lovelace', '+49 30 1234567', @status::text, 'by the window', 'admin-1', @version::int
 FROM generate_series(1, @count::int) n,
-	LATERAL (SELECT @day::date + (n - 1) / (@venues::int * @tables::int) * interval '2 hours') AS t(s)`
+	LATERAL (SELECT @day::date + (n - 1) / (@venues::int * @tables::int) * make_interval(hours => @step::int)) AS t(s)`
 
 // fill writes the bookings that are read, as the service would have left them: known ones of two years
 // ago, and a venue's day of 500.
 func fill(ctx context.Context, db *pgxpool.Pool) error {
 	_, err := db.Exec(ctx, book, pgx.NamedArgs{
 		"prefix": "019c0000", "venue": "bench-", "venues": venues, "tables": tablesEach, "zone": zone,
-		"status": "finished", "version": 4, "count": known, "day": firstDay.AddDate(-2, 0, 0).Format(time.DateOnly),
+		"status": "finished", "version": 4, "count": known, "day": firstDay.AddDate(-2, 0, 0).Format(time.DateOnly), "step": 2,
 	})
 	if err != nil {
 		return err
 	}
-	_, err = db.Exec(ctx, book, pgx.NamedArgs{
+	if err := fillDay(ctx, db); err != nil {
+		return err
+	}
+	_, err = db.Exec(ctx, `VACUUM ANALYZE`)
+	return err
+}
+
+// fillDay writes a venue's day of 500 bookings, and the tables that confirmed bookings take.
+func fillDay(ctx context.Context, db *pgxpool.Pool) error {
+	_, err := db.Exec(ctx, book, pgx.NamedArgs{
 		"prefix": "019d0000", "venue": listKind, "venues": 1, "tables": listTables, "zone": zone,
-		"status": "confirmed", "version": 2, "count": 500, "day": firstDay.Format(time.DateOnly),
+		"status": "confirmed", "version": 2, "count": 500, "day": firstDay.Format(time.DateOnly), "step": 2,
 	})
 	if err != nil {
 		return err
 	}
 	_, err = db.Exec(ctx, `
 		INSERT INTO table_occupancies (booking_id, venue_id, table_id, during)
-		SELECT id, venue_id, table_id, tstzrange(starts_at, ends_at) FROM bookings WHERE venue_id = $1`, listVenue)
-	if err != nil {
-		return err
-	}
-	_, err = db.Exec(ctx, `VACUUM ANALYZE`)
+		SELECT id, venue_id, table_id, tstzrange(starts_at, ends_at) FROM bookings WHERE status = 'confirmed'`)
 	return err
 }

@@ -24,6 +24,8 @@ type options struct {
 	profile string
 	binary  string
 	against string
+	growth  bool
+	scale   int
 }
 
 // wants tells whether a row is asked for.
@@ -40,6 +42,8 @@ func main() {
 	flag.StringVar(&o.profile, "profile", "", "write a CPU profile of the service under each pair's load into this directory")
 	flag.StringVar(&o.binary, "binary", "", "measure this binary of the service, and not one that is built from here")
 	flag.StringVar(&o.against, "against", "", "compare with this binary of the service instead of with pgbench")
+	flag.BoolVar(&o.growth, "growth", false, "compare the service with millions of bookings and with few, instead of with pgbench")
+	flag.IntVar(&o.scale, "scale", 1, "with -growth: divide all numbers of rows and calls by this, to show that it runs")
 	flag.Parse()
 	if o.short {
 		o.rounds, o.seconds = 1, 1
@@ -65,7 +69,10 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	b := &bench{stack: s, pgbench: &pgbench{program: o.pgbench, stack: s}}
+	b := &bench{stack: s, pgbench: &pgbench{program: o.pgbench, stack: s}, known: known}
+	if o.growth {
+		return b.growth(ctx, o)
+	}
 	limitBinary := s.binary
 	if o.against != "" {
 		limitBinary = o.against

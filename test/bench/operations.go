@@ -18,6 +18,8 @@ type bench struct {
 	next atomic.Int64
 	// turn makes reads ask for one after another.
 	turn atomic.Int64
+	// known is how many bookings there are to get.
+	known int
 	// calls counts all calls of the service.
 	calls atomic.Int64
 	// profile is the directory for profiles, empty for none.
@@ -62,7 +64,7 @@ func (b *bench) createWithKey(ctx context.Context, client int) error {
 
 func (b *bench) get(ctx context.Context, client int) error {
 	// A walk over all of them that does not follow their order.
-	n := int(b.turn.Add(1)) * 7919 % known
+	n := int(b.turn.Add(1)) * 7919 % b.known
 	_, err := b.client(client).GetBooking(ctx, &bookingpb.GetBookingRequest{Id: knownID(n)})
 	return err
 }

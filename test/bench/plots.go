@@ -1,7 +1,9 @@
 package main
 
 import (
+	"maps"
 	"path/filepath"
+	"slices"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -46,6 +48,22 @@ func lines(path, title, unit string, limit, service plotter.XYs) error {
 	if err := plotutil.AddLinePoints(p, "PostgreSQL alone", limit, "booking-svc", service); err != nil {
 		return err
 	}
+	return p.Save(width, height, path)
+}
+
+// keptOverSize draws which part of their speed operations keep, over the number of bookings.
+func keptOverSize(path string, kept map[string]plotter.XYs) error {
+	p := plot.New()
+	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = "More bookings, 16 clients", "bookings", "part of the speed with the fewest"
+	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+	var series []any
+	for _, name := range slices.Sorted(maps.Keys(kept)) {
+		series = append(series, name, kept[name])
+	}
+	if err := plotutil.AddLinePoints(p, series...); err != nil {
+		return err
+	}
+	p.Y.Min = 0
 	return p.Save(width, height, path)
 }
 
