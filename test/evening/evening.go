@@ -44,7 +44,7 @@ func (e *evening) run(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		e.agenda.play(ctx, e.moment(ends))
+		e.play(ctx, e.moment(ends))
 	}()
 	for at := range arrivals(rand.New(rand.NewPCG(e.seed, 0)), e.curve, e.rate, e.clock) {
 		time.Sleep(time.Until(at))
