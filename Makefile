@@ -3,11 +3,11 @@
 GO ?= go
 BIN := bin/booking-svc
 TOOLS := .bin
-# Arguments of dev, demo, faults, bench and bench-growth: make dev ARGS=--reset
+# Arguments of dev, demo, faults, bench, bench-growth and evening: make dev ARGS=--reset
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev demo build generate proto-baseline fmt lint lint-proto test test-unit faults bench bench-growth bench-short tools ci clean FORCE
+.PHONY: help run dev demo build generate proto-baseline fmt lint lint-proto test test-unit faults bench bench-growth bench-short evening tools ci clean FORCE
 
 help: ## Print what there is.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ bench-growth: ## Compare the service with millions of rows and with few.
 
 bench-short: ## Show that every measurement of the bench runs.
 	@scripts/bench.sh -short $(ARGS)
+
+evening: ## Play a Saturday evening of 50,000 restaurants (see docs/evening.md).
+	@scripts/evening.sh $(ARGS)
 
 test-unit: ## Run the tests that need no servers.
 	$(GO) test ./...

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -30,7 +31,7 @@ func (b *bench) all(ctx context.Context, o options, db *pgxpool.Pool, r *report)
 		fmt.Println(f.line())
 		r.memory = append(r.memory, resident(b.service.PID()))
 	}
-	b.venue.SetCallback(false)
+	b.Venue.SetCallback(false)
 	for _, m := range []struct {
 		name string
 		run  func() (claim, error)
@@ -92,12 +93,14 @@ func (b *bench) drainClaim(ctx context.Context, db *pgxpool.Pool) (claim, error)
 func (b *bench) startClaim(rounds int) (claim, error) {
 	var took []float64
 	for range rounds {
-		replica, err := b.start(b.binary, serviceDB)
+		replica, err := b.Start(b.Binary, serviceDB)
 		if err != nil {
 			return claim{}, err
 		}
-		took = append(took, milliseconds(replica.startup))
-		b.drop(replica)
+		took = append(took, milliseconds(replica.Startup))
+		if err := b.Drop(replica); err != nil {
+			return claim{}, err
+		}
 	}
 	return claim{
 		measured: spread(took, "%.0f") + " ms",
@@ -105,37 +108,30 @@ func (b *bench) startClaim(rounds int) (claim, error) {
 	}, nil
 }
 
-// drop stops a replica that was started last, and lets the venue ask the first one again.
-func (b *bench) drop(replica *service) {
-	replica.stop()
-	b.services = b.services[:len(b.services)-1]
-	_ = b.venue.SetBookingAddr(b.service.addr)
-}
-
 // replicasClaim compares three replicas with one, in turn, under the same 48 clients.
-func (b *bench) replicasClaim(ctx context.Context, rounds int, d time.Duration) (claim, error) {
-	first := b.service.bookings
-	defer func() { b.service.bookings = first }()
-	second, err := b.start(b.binary, serviceDB)
+func (b *bench) replicasClaim(ctx context.Context, rounds int, d time.Duration) (c claim, err error) {
+	first := b.service.Bookings
+	defer func() { b.service.Bookings = first }()
+	second, err := b.Start(b.Binary, serviceDB)
 	if err != nil {
 		return claim{}, err
 	}
-	third, err := b.start(b.binary, serviceDB)
+	third, err := b.Start(b.Binary, serviceDB)
 	if err != nil {
 		return claim{}, err
 	}
-	defer b.drop(second)
-	defer b.drop(third)
+	defer func() { err = errors.Join(err, b.Drop(second)) }()
+	defer func() { err = errors.Join(err, b.Drop(third)) }()
 	var ratios, rates []float64
 	for range rounds {
-		b.service.bookings = first
+		b.service.Bookings = first
 		one, err := closed(ctx, 48, d, b.create)
 		if err != nil {
 			return claim{}, err
 		}
-		b.service.bookings = nil
+		b.service.Bookings = nil
 		for i := range first {
-			b.service.bookings = append(b.service.bookings, first[i], second.bookings[i], third.bookings[i])
+			b.service.Bookings = append(b.service.Bookings, first[i], second.Bookings[i], third.Bookings[i])
 		}
 		three, err := closed(ctx, 48, d, b.create)
 		if err != nil {

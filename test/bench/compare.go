@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -25,9 +26,9 @@ func (b *bench) compare(ctx context.Context, o options) error {
 		if !o.wants(fmt.Sprint(p.name, " ", p.clients)) {
 			continue
 		}
-		b.venue.SetCallback(p.callback)
+		b.Venue.SetCallback(p.callback)
 		before := &side{name: "before", binary: o.against, database: limitDB}
-		after := &side{name: "after", binary: b.binary, database: serviceDB}
+		after := &side{name: "after", binary: b.Binary, database: serviceDB}
 		var ratios []float64
 		for round := range o.rounds {
 			// Who comes first changes.
@@ -54,13 +55,10 @@ func (b *bench) runSide(ctx context.Context, s *side, p pair, d time.Duration) e
 
 // serving starts the service on a database and stops it after do.
 func (b *bench) serving(binary, database string, do func() error) (err error) {
-	if b.service, err = b.start(binary, database); err != nil {
+	if b.service, err = b.Start(binary, database); err != nil {
 		return err
 	}
-	defer func() {
-		b.service.stop()
-		b.services = b.services[:len(b.services)-1]
-	}()
+	defer func() { err = errors.Join(err, b.Drop(b.service)) }()
 	return do()
 }
 

@@ -15,7 +15,7 @@ import (
 func (b *bench) delivery(ctx context.Context, perSecond int, d time.Duration) (r result, err error) {
 	ctx, cancel := context.WithTimeout(ctx, d+30*time.Second)
 	defer cancel()
-	consumer, err := kgo.NewClient(kgo.SeedBrokers(b.brokers...), kgo.ConsumeTopics("booking.held"),
+	consumer, err := kgo.NewClient(kgo.SeedBrokers(b.Brokers...), kgo.ConsumeTopics("booking.held"),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtEnd()), kgo.FetchMaxWait(100*time.Millisecond))
 	if err != nil {
 		return r, err

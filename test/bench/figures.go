@@ -51,7 +51,7 @@ func (c *costs) add(calls int, before, after costs) {
 // measure runs a pair, limit and service in turn, so that what slows the machine slows both.
 func (b *bench) measure(ctx context.Context, p pair, rounds int, d time.Duration) (f figure, err error) {
 	f = figure{Name: p.name, Clients: p.clients}
-	b.venue.SetCallback(p.callback)
+	b.Venue.SetCallback(p.callback)
 	for range rounds {
 		limit, err := b.pgbench.run(ctx, p.database, p.limit, p.clients, d)
 		if err != nil {

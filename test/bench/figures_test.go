@@ -7,17 +7,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestPercentile(t *testing.T) {
-	r := result{latencies: make([]time.Duration, 0, 100)}
-	for i := range 100 {
-		r.latencies = append(r.latencies, time.Duration(100-i)*time.Millisecond)
-	}
-	require.Equal(t, 50*time.Millisecond, r.percentile(50))
-	require.Equal(t, 99*time.Millisecond, r.percentile(99))
-	require.Equal(t, 100*time.Millisecond, r.percentile(99.9))
-	require.Zero(t, result{}.percentile(99))
-}
-
 func TestGoals(t *testing.T) {
 	measured := func(ratio, rate float64, latency, limit time.Duration) *figure {
 		return &figure{

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"gonum.org/v1/plot/plotter"
+
+	"github.com/bookingcontrol/booker-booking-svc/test/load"
 )
 
 // growth lets the service do the same on a database of few bookings and on one of many, in turn.
@@ -31,7 +33,7 @@ func (b *bench) growth(ctx context.Context, o options) error {
 	}
 	// No hold ends: the database of few bookings is measured twice, and only there would holds of the first
 	// time end in the second.
-	b.settings = append(b.settings, "HOLD_TTL_MINUTES=1440")
+	b.Settings = append(b.Settings, "HOLD_TTL_MINUTES=1440")
 	var text strings.Builder
 	g := &growth{bench: b, o: o, out: io.MultiWriter(os.Stdout, &text), kept: make(map[string]plotter.XYs)}
 	few := &size{name: "bench_few", bookings: 10_000 / o.scale}
@@ -113,7 +115,7 @@ func (g *growth) compare(ctx context.Context, few, many *size, most float64) err
 
 | operation, 16 clients | times slower with %d bookings than with %d, least / median / largest | p50 / p99 with %d, ms | with %d | goal | met |
 | --- | --- | --- | --- | --- | --- |
-`, machine(ctx, many.db), many.bookings, few.bookings, few.bookings, many.bookings)
+`, load.Machine(ctx, many.db), many.bookings, few.bookings, few.bookings, many.bookings)
 	for i, p := range operations {
 		before, after := sides[few][i], sides[many][i]
 		var slower []float64
@@ -141,7 +143,7 @@ func (g *growth) compare(ctx context.Context, few, many *size, most float64) err
 // that a visit is one of all operations.
 func (g *growth) visit(ctx context.Context, s *size, operations []pair, sides []*side) error {
 	g.known = s.past()
-	return g.serving(g.binary, s.name, func() error {
+	return g.serving(g.Binary, s.name, func() error {
 		if s.sent > 0 {
 			if err := s.awaitRemoval(ctx); err != nil {
 				return err

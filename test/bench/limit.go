@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/bookingcontrol/booker-booking-svc/test/load"
 )
 
 //go:embed limit/*.sql
@@ -33,7 +35,7 @@ func script(names ...string) (text string) {
 // pgbench is the yardstick: the same rows straight into PostgreSQL, by its own load generator.
 type pgbench struct {
 	program string
-	stack   *stack
+	stack   *load.Stack
 	// next is the first sitting that no run has used.
 	next int
 }
@@ -50,7 +52,7 @@ func (p *pgbench) run(ctx context.Context, database, text string, clients int, d
 }
 
 func (p *pgbench) once(ctx context.Context, database, text string, clients int, d time.Duration) (r result, err error) {
-	dir, err := os.MkdirTemp(p.stack.dir, "pgbench-")
+	dir, err := os.MkdirTemp(p.stack.Dir, "pgbench-")
 	if err != nil {
 		return r, err
 	}
@@ -64,9 +66,9 @@ func (p *pgbench) once(ctx context.Context, database, text string, clients int, 
 		"--time="+strconv.Itoa(int(d.Seconds())), "--log", "--log-prefix="+filepath.Join(dir, "log"),
 		"--define=n=0", "--define=base="+strconv.Itoa(p.next), "--define=clients="+strconv.Itoa(clients),
 		"--define=day="+firstDay.Format(time.DateOnly), database)
-	password, _ := p.stack.admin.User.Password()
-	cmd.Env = append(os.Environ(), "PGHOST="+p.stack.admin.Hostname(), "PGPORT="+p.stack.admin.Port(),
-		"PGUSER="+p.stack.admin.User.Username(), "PGPASSWORD="+password, "PGTZ="+zone, "PGOPTIONS=-c plan_cache_mode=force_generic_plan")
+	password, _ := p.stack.Admin.User.Password()
+	cmd.Env = append(os.Environ(), "PGHOST="+p.stack.Admin.Hostname(), "PGPORT="+p.stack.Admin.Port(),
+		"PGUSER="+p.stack.Admin.User.Username(), "PGPASSWORD="+password, "PGTZ="+zone, "PGOPTIONS=-c plan_cache_mode=force_generic_plan")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return r, fmt.Errorf("pgbench: %w\n%s", err, out)

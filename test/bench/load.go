@@ -2,10 +2,11 @@ package main
 
 import (
 	"context"
-	"math"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/bookingcontrol/booker-booking-svc/test/load"
 )
 
 // result is what a measurement of one side came to.
@@ -20,11 +21,7 @@ func (r result) rate() float64 { return float64(r.calls) / r.elapsed.Seconds() }
 
 // percentile of the latencies, p from 0 to 100.
 func (r result) percentile(p float64) time.Duration {
-	if len(r.latencies) == 0 {
-		return 0
-	}
-	slices.Sort(r.latencies)
-	return r.latencies[min(len(r.latencies)-1, int(math.Ceil(float64(len(r.latencies))*p/100))-1)]
+	return load.Percentile(r.latencies, p)
 }
 
 // and puts two measurements of the same thing together.

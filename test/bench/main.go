@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/bookingcontrol/booker-booking-svc/test/load"
 )
 
 type options struct {
@@ -64,25 +66,31 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	s, err := newStack(ctx, dir, o.binary)
-	defer s.stop()
+	s, err := load.NewStack(ctx, dir, o.binary, places())
+	defer s.Stop()
 	if err != nil {
 		return err
 	}
-	b := &bench{stack: s, pgbench: &pgbench{program: o.pgbench, stack: s}, known: known}
+	b := &bench{Stack: s, pgbench: &pgbench{program: o.pgbench, stack: s}, known: known}
+	if b.postgres, err = postmaster(ctx, s.Admin.String()); err != nil {
+		return err
+	}
+	if b.redis, err = redisProcess(ctx, s.RedisAddr); err != nil {
+		return err
+	}
 	if o.growth {
 		return b.growth(ctx, o)
 	}
-	limitBinary := s.binary
+	limitBinary := s.Binary
 	if o.against != "" {
 		limitBinary = o.against
 	}
-	limit, err := s.database(ctx, limitBinary, limitDB)
+	limit, err := s.Database(ctx, limitBinary, limitDB)
 	if err != nil {
 		return err
 	}
 	defer limit.Close()
-	db, err := s.database(ctx, s.binary, serviceDB)
+	db, err := s.Database(ctx, s.Binary, serviceDB)
 	if err != nil {
 		return err
 	}
@@ -98,16 +106,16 @@ func run(ctx context.Context, o options) error {
 	}
 	if o.profile != "" {
 		b.profile, err = o.profile, os.MkdirAll(o.profile, 0o755)
-		s.settings = append(s.settings, "PPROF=on")
+		s.Settings = append(s.Settings, "PPROF=on")
 	}
 	if err != nil {
 		return err
 	}
-	if b.service, err = s.start(s.binary, serviceDB); err != nil {
+	if b.service, err = s.Start(s.Binary, serviceDB); err != nil {
 		return err
 	}
 	began := time.Now()
-	r := &report{machine: machine(ctx, db), command: "scripts/bench.sh " + strings.Join(os.Args[1:], " ")}
+	r := &report{machine: load.Machine(ctx, db), command: "scripts/bench.sh " + strings.Join(os.Args[1:], " ")}
 	if err := b.all(ctx, o, db, r); err != nil {
 		return err
 	}

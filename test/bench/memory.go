@@ -43,7 +43,7 @@ func (b *bench) memoryClaim(ctx context.Context, s *size, calls int) (c claim, e
 	}
 	b.known = s.past()
 	var taken []float64
-	err = b.serving(b.binary, s.name, func() error {
+	err = b.serving(b.Binary, s.name, func() error {
 		taken, err = b.memory(ctx, calls)
 		return err
 	})

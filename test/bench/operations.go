@@ -7,13 +7,16 @@ import (
 	"time"
 
 	bookingpb "github.com/bookingcontrol/booker-booking-svc/proto/booking"
+	"github.com/bookingcontrol/booker-booking-svc/test/load"
 )
 
 // bench is what the measurements share.
 type bench struct {
-	*stack
+	*load.Stack
 	pgbench *pgbench
-	service *service
+	service *load.Service
+	// postgres and redis are the servers' process ids, for what they cost.
+	postgres, redis int
 	// next is the next sitting that no create has asked for.
 	next atomic.Int64
 	// turn makes reads ask for one after another.
@@ -46,7 +49,7 @@ type pair struct {
 // client answers the stub that a client's calls go through.
 func (b *bench) client(n int) bookingpb.BookingServiceClient {
 	b.calls.Add(1)
-	return b.service.bookings[n%len(b.service.bookings)]
+	return b.service.Bookings[n%len(b.service.Bookings)]
 }
 
 func (b *bench) create(ctx context.Context, client int) error {

@@ -117,7 +117,7 @@ func (b *bench) startProfile(ctx context.Context, name string, d time.Duration) 
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := download(ctx, fmt.Sprintf("%s/debug/pprof/profile?seconds=%d", b.service.http, int(d.Seconds())),
+		if err := download(ctx, fmt.Sprintf("%s/debug/pprof/profile?seconds=%d", b.service.HTTP, int(d.Seconds())),
 			filepath.Join(b.profile, strings.ReplaceAll(name, " ", "-")+".pprof")); err != nil {
 			fmt.Println("no profile:", err)
 		}

@@ -1,16 +1,12 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // report is everything that a run has measured.
@@ -22,18 +18,6 @@ type report struct {
 	claims           []claim
 	// memory is what the service kept resident, in MiB, after each figure.
 	memory []float64
-}
-
-// machine says in a line what the figures were measured on.
-func machine(ctx context.Context, db *pgxpool.Pool) string {
-	var version, fsync, commit string
-	err := db.QueryRow(ctx, `SELECT current_setting('server_version'), current_setting('fsync'), current_setting('synchronous_commit')`).
-		Scan(&version, &fsync, &commit)
-	if err != nil {
-		version = err.Error()
-	}
-	return fmt.Sprintf("%d processors, %s; PostgreSQL %s, fsync %s, synchronous_commit %s; %s",
-		runtime.NumCPU(), runtime.Version(), version, fsync, commit, time.Now().Format(time.DateOnly))
 }
 
 const (

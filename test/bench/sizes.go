@@ -37,7 +37,7 @@ func (b *bench) load(ctx context.Context, s *size) error {
 		return nil
 	}
 	began := time.Now()
-	db, err := b.database(ctx, b.binary, s.name)
+	db, err := b.Database(ctx, b.Binary, s.name)
 	if err != nil {
 		return err
 	}
