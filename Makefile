@@ -7,7 +7,7 @@ TOOLS := .bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev demo build generate proto-baseline fmt lint lint-proto test test-unit faults bench bench-growth bench-short evening tools ci clean FORCE
+.PHONY: help run dev demo build generate proto-baseline fmt lint lint-proto test test-unit faults bench bench-growth bench-short evening allocations tools ci clean FORCE
 
 help: ## Print what there is.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,13 +63,16 @@ bench-short: ## Show that every measurement of the bench runs.
 evening: ## Play a Saturday evening of 50,000 restaurants (see docs/evening.md).
 	@scripts/evening.sh $(ARGS)
 
+allocations: ## Compare what calls allocate with the last commit (ARGS=REV).
+	@scripts/allocations.sh $(ARGS)
+
 test-unit: ## Run the tests that need no servers.
 	$(GO) test ./...
 
 ci: ## Run what CI runs.
 	@.ci/run
 
-# Pinned in go.mod, tools/go.mod and tools/lint/go.mod: modules of their own, so that what a tool needs
+# Pinned in go.mod and the go.mod files under tools/: modules of their own, so that what a tool needs
 # does not decide what the service gets.
 tools: $(addprefix $(TOOLS)/,buf grpcurl golangci-lint protoc-gen-go protoc-gen-go-grpc) ## Build the tools into .bin/.
 
@@ -81,6 +84,9 @@ $(TOOLS)/grpcurl: tools/go.mod tools/go.sum
 
 $(TOOLS)/golangci-lint: tools/lint/go.mod tools/lint/go.sum
 	$(GO) -C tools/lint build -o $(CURDIR)/$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+$(TOOLS)/benchstat: tools/bench/go.mod tools/bench/go.sum
+	$(GO) -C tools/bench build -o $(CURDIR)/$@ golang.org/x/perf/cmd/benchstat
 
 $(TOOLS)/protoc-gen-go: go.mod
 	$(GO) build -o $@ google.golang.org/protobuf/cmd/protoc-gen-go

@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+
 	bookingpb "github.com/bookingcontrol/booker-booking-svc/proto/booking"
 	"github.com/bookingcontrol/booker-booking-svc/test/load"
 )
@@ -94,6 +96,13 @@ func (b *bench) availability(ctx context.Context, client int) error {
 	return err
 }
 
+// nothing is a call that asks for nothing: what the way to the service and back costs.
+func (b *bench) nothing(ctx context.Context, client int) error {
+	b.calls.Add(1)
+	_, err := healthpb.NewHealthClient(b.service.Conns[client%len(b.service.Conns)]).Check(ctx, &healthpb.HealthCheckRequest{})
+	return err
+}
+
 // life is a whole life cycle: four calls, one after another.
 func (b *bench) life(ctx context.Context, client int) error {
 	booking, err := b.client(client).CreateBooking(ctx, createRequest(int(b.next.Add(1))))
@@ -120,6 +129,7 @@ func (b *bench) pairs() []pair {
 	return append(all,
 		pair{name: "create, venue calls back", clients: 16, callback: true, limit: create, database: limitDB, call: b.create},
 		pair{name: "create with a key", clients: 16, limit: create, database: limitDB, call: b.createWithKey},
+		pair{name: "nothing", clients: 16, limit: "SELECT 1;\n", database: serviceDB, call: b.nothing},
 		pair{name: "get", clients: 16, limit: script("get"), database: serviceDB, call: b.get},
 		pair{name: "list 50 of 500", clients: 16, limit: script("list"), database: serviceDB, call: b.list},
 		pair{name: "availability of 20 tables", clients: 16, limit: script("availability"), database: serviceDB, call: b.availability},

@@ -108,8 +108,8 @@ type Service struct {
 	Bookings   []bookingpb.BookingServiceClient
 	// Startup is the time from the start of the process until it was ready.
 	Startup time.Duration
-
-	conns []*grpc.ClientConn
+	// Conns are the connections that Bookings go through.
+	Conns []*grpc.ClientConn
 }
 
 // connections of a load: those of a gateway with a few replicas.
@@ -151,7 +151,7 @@ func (s *Stack) Start(binary, database string) (*Service, error) {
 		if err != nil {
 			return nil, err
 		}
-		svc.conns = append(svc.conns, conn)
+		svc.Conns = append(svc.Conns, conn)
 		svc.Bookings = append(svc.Bookings, bookingpb.NewBookingServiceClient(conn))
 	}
 	return svc, s.Venue.SetBookingAddr(svc.Addr)
@@ -169,7 +169,7 @@ func (s *Stack) Drop(svc *Service) error {
 
 // stop ends the service in good order.
 func (s *Service) stop() {
-	for _, c := range s.conns {
+	for _, c := range s.Conns {
 		_ = c.Close()
 	}
 	s.Stop()

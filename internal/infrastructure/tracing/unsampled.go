@@ -32,7 +32,7 @@ type rootsOnlyTracer struct {
 
 // Start implements trace.Tracer.
 func (t rootsOnlyTracer) Start(ctx context.Context, name string, options ...trace.SpanStartOption) (context.Context, trace.Span) {
-	if parent := trace.SpanContextFromContext(ctx); parent.IsValid() && !(t.exports && parent.IsSampled()) {
+	if parent := trace.SpanContextFromContext(ctx); parent.IsValid() && (!t.exports || !parent.IsSampled()) {
 		return noop.Tracer{}.Start(ctx, name)
 	}
 	return t.sdk.Start(ctx, name, options...)
