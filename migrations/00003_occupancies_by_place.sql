@@ -5,7 +5,9 @@
 -- on its way, and that was more than half of what a create cost it. A number in front decides nearly all
 -- of these comparisons: the venue's hash in its upper half, so that a venue's entries lie together, and
 -- the table's in its lower. The ids at the end decide about the rest: two tables with the same number are
--- still two tables.
+-- still two tables. hashtext is no promise of PostgreSQL's, but what it keeps hash-partitioned tables and
+-- hash indexes by through pg_upgrade; a major version that changed it would ask for both to be rebuilt, and
+-- this column with them. A dump that is restored computes it anew.
 
 -- The constraint goes first, so that the new column does not build its index once more.
 ALTER TABLE table_occupancies DROP CONSTRAINT table_occupancies_no_overlap;

@@ -20,9 +20,10 @@ type changing struct {
 	booking *dom.Booking
 	refused *dom.TransitionError
 	changed bool
-	// tried is the id of the event that an attempt has written, if it was committed: when the change is
-	// repeated, the event tells.
-	tried string
+	// tried is the id of the event that an attempt has written, and refusal what it came to, if it was
+	// committed: when the change is repeated, the event tells.
+	tried   string
+	refusal *dom.TransitionError
 }
 
 // ChangeBooking implements dom.Repository.
@@ -116,11 +117,17 @@ func (r *Repository) changeTogether(ctx context.Context, tx *transaction, change
 		case err != nil && !errors.As(err, &c.refused):
 			return err
 		case event != nil:
-			c.changed, c.tried = c.refused == nil, event.ID
+			c.changed, c.tried, c.refusal = c.refused == nil, event.ID, c.refused
 			events = append(events, event)
 		case c.tried != "":
 			tx.Queue(`SELECT EXISTS (SELECT FROM booking_events WHERE id = $1)`, c.tried).QueryRow(func(row pgx.Row) error {
-				return row.Scan(&c.changed)
+				// The booking may have been changed again since: what counts is what the first attempt came to.
+				var written bool
+				err := row.Scan(&written)
+				if written {
+					c.changed, c.refused = c.refusal == nil, c.refusal
+				}
+				return err
 			})
 		}
 	}

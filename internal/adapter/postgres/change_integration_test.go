@@ -163,3 +163,42 @@ func TestLockedBookingDelaysNobodyElse(t *testing.T) {
 	require.NoError(t, <-waits)
 	testenv.RequireConsistent(t, pool)
 }
+
+// A change whose answer was lost, and that is tried again when the booking has already been changed further, is
+// answered what the first attempt came to.
+func TestRepeatedChangeIsAnsweredByItsFirstAttempt(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	pool := newPool(t)
+	repo := newRepository(pool)
+	n := bookingtest.New("v", "t1", 0)
+	_, err := repo.CreateBooking(ctx, n)
+	require.NoError(t, err)
+	for _, to := range []dom.Status{dom.StatusConfirmed, dom.StatusSeated} {
+		_, _, err = repo.ChangeBooking(ctx, n.Booking.ID, dom.Change{To: to})
+		require.NoError(t, err)
+	}
+	var event string
+	require.NoError(t, pool.QueryRow(ctx, `SELECT id FROM booking_events WHERE version = 2`).Scan(&event))
+	repeat := func(tried string, refusal *dom.TransitionError) *changing {
+		c := &changing{id: n.Booking.ID, change: dom.Change{To: dom.StatusConfirmed}, tried: tried, refusal: refusal}
+		require.NoError(t, pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error {
+			return inTx(ctx, conn, func(tx *transaction) error { return repo.changeTogether(ctx, tx, []*changing{c}) })
+		}))
+		return c
+	}
+	c := repeat(event, nil)
+	require.True(t, c.changed)
+	require.Nil(t, c.refused)
+	require.Equal(t, dom.StatusSeated, c.booking.Status)
+
+	refusal := &dom.TransitionError{From: dom.StatusHeld, To: dom.StatusConfirmed}
+	c = repeat(event, refusal)
+	require.False(t, c.changed)
+	require.Equal(t, refusal, c.refused)
+
+	c = repeat("of a transaction that was rolled back", nil)
+	require.False(t, c.changed)
+	require.NotNil(t, c.refused)
+	require.Len(t, outboxEvents(t, pool, n.Booking.ID), 3)
+}

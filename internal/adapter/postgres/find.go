@@ -23,7 +23,8 @@ const findStatement = `SELECT ` + columns + ` FROM bookings WHERE id = ANY ($1)`
 func (r *Repository) GetBooking(ctx context.Context, id string) (*dom.Booking, error) {
 	begin, f := time.Now(), &finding{id: id}
 	err := r.finds.do(ctx, f)
-	if errors.Is(err, errAlone) {
+	var no *notStarted
+	if errors.Is(err, errAlone) || errors.As(err, &no) && ctx.Err() == nil {
 		err = r.read(ctx, "get_booking", func(conn *pgxpool.Conn) error { return find(ctx, conn, []*finding{f}) })
 	} else {
 		r.metrics.ObserveQuery("get_booking", begin)

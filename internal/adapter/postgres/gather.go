@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -18,6 +19,9 @@ const (
 	// patience is how long a batch runs before the next is begun beside it: it may wait for a lock, or the
 	// disk may be slow.
 	patience = 10 * time.Millisecond
+	// stuckAfter is how long a batch runs before it is not counted any more: its connection may be dead, and
+	// those who come after it must not wait for that to show.
+	stuckAfter = time.Second
 	// batchSize is the most members of a batch.
 	batchSize = 64
 )
@@ -38,7 +42,7 @@ type gatherer[W any] struct {
 	mu      sync.Mutex
 	queue   []*member[W]
 	workers int
-	// late are the workers whose batch has run for longer than patience.
+	// late are the workers that have waited for a connection, and run their batch, for longer than patience.
 	late int
 	// waiting ends when nobody is left in the queue.
 	waiting context.Context
@@ -171,33 +175,70 @@ func (g *gatherer[W]) work() {
 		g.mu.Unlock()
 		done := g.watch()
 		// When all have left, or the other worker has taken them, it only ended its wait.
-		if err := g.run(waiting, g.take); err != nil && waiting.Err() == nil {
+		if err := g.runSafely(waiting); err != nil && waiting.Err() == nil {
 			g.fail(&notStarted{err})
 		}
-		done()
+		if stuck := done(); stuck {
+			return // Another one works in its place.
+		}
 	}
 }
 
-// watch lets the next batch begin when the one that begins now takes long. done says that it is over.
-func (g *gatherer[W]) watch() (done func()) {
-	var late, over bool
-	timer := time.AfterFunc(patience, func() {
+// runSafely runs a batch. When that panics, each of its members is tried alone, so that the one it is because
+// of panics in its own call, which recovers from it.
+func (g *gatherer[W]) runSafely(waiting context.Context) (err error) {
+	var taken []*member[W]
+	defer func() {
+		v := recover()
+		if v == nil {
+			return
+		}
+		if taken == nil {
+			err = fmt.Errorf("panic: %v", v)
+		}
+		for _, m := range taken {
+			m.settle(errAlone)
+		}
+	}()
+	return g.run(waiting, func() []*member[W] {
+		taken = g.take()
+		return taken
+	})
+}
+
+// watch lets the next batch begin when the one that begins now takes long. done says that it is over, and
+// tells whether it was stuck: its worker is then not counted any more.
+func (g *gatherer[W]) watch() (done func() (stuck bool)) {
+	var late, stuck, over bool
+	var timer *time.Timer
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	timer = time.AfterFunc(patience, func() {
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		if !over {
+		switch {
+		case over:
+			return
+		case !late:
 			late = true
 			g.late++
-			g.begin()
+			timer.Reset(stuckAfter - patience)
+		default:
+			stuck = true
+			g.late--
+			g.workers--
 		}
+		g.begin()
 	})
-	return func() {
-		timer.Stop()
+	return func() bool {
 		g.mu.Lock()
 		defer g.mu.Unlock()
+		timer.Stop()
 		over = true
-		if late {
+		if late && !stuck {
 			g.late--
 		}
+		return stuck
 	}
 }
 
@@ -215,9 +256,13 @@ func (g *gatherer[W]) fail(err error) {
 	}
 }
 
-// settle ends the member's wait.
+// settle ends the member's wait. After the first time it does nothing.
 func (m *member[W]) settle(err error) {
-	m.outcome <- err
+	select {
+	case m.outcome <- err:
+	default:
+		return
+	}
 	for _, twin := range m.twins {
 		twin.settle(errAlone)
 	}

@@ -232,3 +232,49 @@ func TestSameKeyIsNotInABatchTwice(t *testing.T) {
 		require.Equal(t, errAlone, <-sameBooking)
 	})
 }
+
+// A batch whose connection is dead does not keep those who come after it for as long as it takes to notice.
+func TestStuckBatchesAreNotWaitedFor(t *testing.T) {
+	gathered(t, func(t *testing.T, s *scene) {
+		var stuck []<-chan error
+		for i := range batchesAtOnce {
+			stuck = append(stuck, s.start(t.Context(), fmt.Sprint("stuck", i), ""))
+			s.connections <- nil
+			<-s.batches
+			time.Sleep(patience)
+		}
+		waits := s.start(t.Context(), "waits", "")
+		select {
+		case s.connections <- nil:
+			t.Fatal("a third batch while two have not run for long")
+		default:
+		}
+		time.Sleep(stuckAfter)
+		s.connections <- nil
+		require.Equal(t, []string{"waits"}, <-s.batches)
+		for range batchesAtOnce + 1 {
+			s.outcomes <- nil
+		}
+		require.NoError(t, <-waits)
+		for _, answer := range stuck {
+			require.NoError(t, <-answer)
+		}
+	})
+}
+
+// What panics in a batch panics in nobody's goroutine but its caller's.
+func TestPanicInABatch(t *testing.T) {
+	gathered(t, func(t *testing.T, s *scene) {
+		run := s.run
+		s.run = func(ctx context.Context, take func() []*member[string]) error {
+			take()
+			panic("a fault")
+		}
+		require.Equal(t, errAlone, <-s.start(t.Context(), "b", ""))
+		s.run = run
+		answer := s.start(t.Context(), "b", "")
+		s.connections <- nil
+		s.outcomes <- nil
+		require.NoError(t, <-answer)
+	})
+}

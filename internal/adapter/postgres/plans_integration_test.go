@@ -102,6 +102,7 @@ func useRepository(t *testing.T, repo *Repository) {
 		{VenueID: "venue-7", Date: sitting, Limit: 50},
 		{VenueID: "venue-7", Date: sitting, Status: dom.StatusHeld, Limit: 50},
 		{TableID: "table-3", Date: sitting, Limit: 50},
+		{Status: dom.StatusHeld, Limit: 50},
 	} {
 		_, _, err = repo.ListBookings(ctx, f)
 		require.NoError(t, err)

@@ -81,9 +81,10 @@ func (o Options) apply(c *pgx.ConnConfig) {
 
 // Planning makes a session plan each statement once. PostgreSQL by itself plans that of a change anew each
 // time, as it takes arrays of one element for cheaper than arrays of unknown length: that was 30 % of its
-// work. No statement of this program has a better plan for some values than for others; but one that is
-// planned while a table is small must not read it from end to end when it has grown. Compiling a plan takes
-// longer than running it. Commands of operators, which run a statement once, do without.
+// work. No statement of a call or of a worker needs another plan for some values than for others (the status
+// in a list is part of its text); but one that is planned while a table is small must not read it from end to
+// end when it has grown. Compiling a plan takes longer than running it. Commands of operators, which run a
+// statement once, do without.
 var Planning = map[string]string{
 	"plan_cache_mode": "force_generic_plan",
 	"enable_seqscan":  "off",

@@ -9,9 +9,8 @@ import (
 )
 
 // rootsOnly makes spans only where they are received, or where a trace gets its id: within a trace that
-// nobody records, spans carry on the context of the first. Of the SDK, each of them costs an id, a context and a
-// decision of the
-// sampler, which for a create without an exporter came to 7 % of the service's time.
+// nobody records, spans carry on the context of the first. Of the SDK, each costs an id, a context and a
+// decision of the sampler, which for a create without an exporter came to 7 % of the service's time.
 type rootsOnly struct {
 	embedded.TracerProvider
 	sdk trace.TracerProvider

@@ -131,7 +131,7 @@ func (w *worker) pause(ctx context.Context, stopping <-chan struct{}, d time.Dur
 	}
 }
 
-// rest waits for the next commit or the next poll, and until earliest in any case.
+// rest waits for the next poll, or for the next commit and until earliest.
 func (w *worker) rest(ctx context.Context, stopping <-chan struct{}, earliest time.Time) {
 	timer := time.NewTimer(w.r.cfg.Poll)
 	defer timer.Stop()
