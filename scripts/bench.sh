@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The service against what PostgreSQL alone does for the same rows: scripts/bench.sh [-short] [-only ROW]
-# [-rounds N] [-seconds N] [-docs DIR] [-against BINARY | -growth [-scale N]], see test/bench. Installs what is missing, as with-servers.sh does.
+# [-rounds N] [-seconds N] [-docs DIR] [-against BINARY | -growth [-scale N]], see test/bench. Installs what
+# is missing, as with-servers.sh does.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/servers.sh

@@ -50,36 +50,18 @@ func (r *Repository) ChangeBooking(ctx context.Context, id string, change dom.Ch
 
 // changeGathered runs one batch of changes.
 func (r *Repository) changeGathered(waiting context.Context, take func() []*member[*changing]) error {
-	var batch []*member[*changing]
-	var failed error
-	err := r.pool.AcquireFunc(waiting, func(conn *pgxpool.Conn) error {
-		if batch = take(); len(batch) == 0 {
-			return nil
-		}
+	return runBatch(waiting, r.pool, take, func(conn *pgxpool.Conn, batch []*member[*changing]) error {
 		changes := make([]*changing, len(batch))
 		for i, m := range batch {
 			changes[i] = m.work
 		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(batch[0].ctx), writeTimeout)
 		defer cancel()
-		failed = inTx(ctx, conn, func(tx *transaction) error {
+		return inTx(ctx, conn, func(tx *transaction) error {
 			tx.Queue(impatience)
 			return r.changeTogether(ctx, tx, changes)
 		})
-		return nil
 	})
-	if err != nil {
-		return err
-	}
-	for _, m := range batch {
-		if failed != nil {
-			// As with creates: because of one of them, or of all, or they are written.
-			m.settle(errAlone)
-		} else {
-			m.settle(nil)
-		}
-	}
-	return nil
 }
 
 // changeTogether locks bookings, in the order of their ids, applies the rules to each, and queues what

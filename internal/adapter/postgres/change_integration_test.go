@@ -95,12 +95,7 @@ func TestPoisonedChange(t *testing.T) {
 	ctx := context.Background()
 	pool := newPool(t)
 	repo := newRepository(pool)
-	var ids []string
-	for _, n := range distinct(8) {
-		_, err := repo.CreateBooking(ctx, n)
-		require.NoError(t, err)
-		ids = append(ids, n.Booking.ID)
-	}
+	ids := createDistinct(t, repo, 8)
 	_, err := pool.Exec(ctx, `ALTER TABLE bookings ADD CONSTRAINT poison CHECK (status = 'held' OR id <> '`+ids[3]+`')`)
 	require.NoError(t, err)
 	for i, a := range confirmTogether(t, repo, ids) {
@@ -125,12 +120,7 @@ func TestLockedBookingDelaysNobodyElse(t *testing.T) {
 		cfg.ConnConfig.RuntimeParams["lock_timeout"] = "60s"
 	})
 	repo := newRepository(pool)
-	var ids []string
-	for _, n := range distinct(8) {
-		_, err := repo.CreateBooking(ctx, n)
-		require.NoError(t, err)
-		ids = append(ids, n.Booking.ID)
-	}
+	ids := createDistinct(t, repo, 8)
 	locker, err := pool.Begin(ctx)
 	require.NoError(t, err)
 	defer func() { _ = locker.Rollback(ctx) }()

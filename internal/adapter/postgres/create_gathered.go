@@ -71,37 +71,24 @@ const impatience = `SELECT set_config('lock_timeout', '100ms', true)`
 
 // createGathered runs one batch of the gatherer.
 func (r *Repository) createGathered(waiting context.Context, take func() []*member[newRow]) error {
-	var batch []*member[newRow]
-	var written map[string][2]time.Time
-	var failed error
-	err := r.pool.AcquireFunc(waiting, func(conn *pgxpool.Conn) error {
-		if batch = take(); len(batch) == 0 {
-			return nil
-		}
+	return runBatch(waiting, r.pool, take, func(conn *pgxpool.Conn, batch []*member[newRow]) error {
 		r.metrics.CreatesGathered(len(batch))
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(batch[0].ctx), writeTimeout)
 		defer cancel()
-		written, failed = createBatch(ctx, conn, batch)
+		written, err := createBatch(ctx, conn, batch)
+		if err != nil {
+			return err
+		}
+		for _, m := range batch {
+			if times, ok := written[m.work.booking.ID]; ok {
+				b := m.work.booking
+				b.CreatedAt, b.UpdatedAt, b.ExpiresAt = times[0], times[0], times[1]
+			} else {
+				m.err = errTaken
+			}
+		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	for _, m := range batch {
-		times, ok := written[m.work.booking.ID]
-		switch {
-		case failed != nil:
-			// Because of one of them, which will hear of it alone, or of all, or they are written and
-			// nobody could say so: a create that is repeated finds out.
-			m.settle(errAlone)
-		case !ok:
-			m.settle(errTaken)
-		default:
-			m.work.booking.CreatedAt, m.work.booking.UpdatedAt, m.work.booking.ExpiresAt = times[0], times[0], times[1]
-			m.settle(nil)
-		}
-	}
-	return nil
 }
 
 // createBatch writes the bookings whose tables are free, in one transaction and one round trip, and

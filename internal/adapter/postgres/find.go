@@ -41,12 +41,7 @@ func (r *Repository) GetBooking(ctx context.Context, id string) (*dom.Booking, e
 
 // findGathered runs one batch of bookings that are looked for.
 func (r *Repository) findGathered(waiting context.Context, take func() []*member[*finding]) error {
-	var batch []*member[*finding]
-	var outcome error
-	err := r.pool.AcquireFunc(waiting, func(conn *pgxpool.Conn) error {
-		if batch = take(); len(batch) == 0 {
-			return nil
-		}
+	return runBatch(waiting, r.pool, take, func(conn *pgxpool.Conn, batch []*member[*finding]) error {
 		finds := make([]*finding, len(batch))
 		// It goes on for as long as anybody waits for it.
 		var last time.Time
@@ -62,18 +57,8 @@ func (r *Repository) findGathered(waiting context.Context, take func() []*member
 		}
 		ctx, cancel := context.WithDeadline(context.WithoutCancel(batch[0].ctx), last)
 		defer cancel()
-		if find(ctx, conn, finds) != nil {
-			outcome = errAlone
-		}
-		return nil
+		return find(ctx, conn, finds)
 	})
-	if err != nil {
-		return err
-	}
-	for _, m := range batch {
-		m.settle(outcome)
-	}
-	return nil
 }
 
 // find reads bookings by their ids.

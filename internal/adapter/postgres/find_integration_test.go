@@ -20,12 +20,7 @@ func TestGatheredReads(t *testing.T) {
 	ctx := context.Background()
 	pool := newPool(t)
 	repo := newRepository(pool)
-	var ids []string
-	for _, n := range distinct(5) {
-		_, err := repo.CreateBooking(ctx, n)
-		require.NoError(t, err)
-		ids = append(ids, n.Booking.ID)
-	}
+	ids := createDistinct(t, repo, 5)
 	ids = append(ids, ids[0], "nobody")
 	release := blockPool(t, pool)
 	found, errs := make([]*dom.Booking, len(ids)), make([]error, len(ids))

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 )
@@ -56,6 +57,8 @@ type member[W any] struct {
 	work W
 	// once is what a batch cannot have twice.
 	once [][2]string
+	// err is what the work came to when the batch did not fail.
+	err error
 	// outcome has room for the one answer: nil when it is done.
 	outcome chan error
 	// twins would make the batch fail because of this one: they are tried when it is decided.
@@ -256,14 +259,36 @@ func (g *gatherer[W]) fail(err error) {
 	}
 }
 
-// settle ends the member's wait. After the first time it does nothing.
+// settle ends the member's wait.
 func (m *member[W]) settle(err error) {
-	select {
-	case m.outcome <- err:
-	default:
-		return
-	}
+	m.outcome <- err
 	for _, twin := range m.twins {
 		twin.settle(errAlone)
 	}
+}
+
+// runBatch waits for a connection, takes the batch, works on it, and settles its members. When the work
+// fails, that is because of one of them, which will hear of it alone, or of all, or it is done and nobody
+// could say so: what is tried again finds out.
+func runBatch[W any](
+	waiting context.Context, pool *pgxpool.Pool, take func() []*member[W], work func(*pgxpool.Conn, []*member[W]) error,
+) error {
+	var batch []*member[W]
+	var failed error
+	err := pool.AcquireFunc(waiting, func(conn *pgxpool.Conn) error {
+		if batch = take(); len(batch) > 0 {
+			failed = work(conn, batch)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, m := range batch {
+		if failed != nil {
+			m.err = errAlone
+		}
+		m.settle(m.err)
+	}
+	return nil
 }

@@ -87,6 +87,17 @@ func distinct(n int) []dom.NewBooking {
 	return news
 }
 
+// createDistinct creates bookings on tables of their own, and answers their ids.
+func createDistinct(t *testing.T, repo *Repository, n int) (ids []string) {
+	t.Helper()
+	for _, n := range distinct(n) {
+		_, err := repo.CreateBooking(context.Background(), n)
+		require.NoError(t, err)
+		ids = append(ids, n.Booking.ID)
+	}
+	return ids
+}
+
 func inUTC(b dom.Booking) dom.Booking {
 	for _, at := range []*time.Time{&b.CreatedAt, &b.UpdatedAt, &b.ExpiresAt, &b.Sitting.Start, &b.Sitting.End, &b.Slot.Date} {
 		*at = at.UTC()
