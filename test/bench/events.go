@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"gonum.org/v1/plot/plotter"
 )
 
 // delivery creates bookings at a rate, whether or not the last ones are answered, and answers how long
@@ -80,11 +81,11 @@ func (b *bench) delivery(ctx context.Context, perSecond int, d time.Duration) (r
 }
 
 // drain lets n events of 500 bytes wait, all of a sudden, and answers how many a second the relay
-// sends, and what part of their speed creates keep meanwhile.
-func (b *bench) drain(ctx context.Context, db *pgxpool.Pool, n int) (perSecond, kept float64, err error) {
+// sends, what part of their speed creates keep meanwhile, and how many events wait after how many seconds.
+func (b *bench) drain(ctx context.Context, db *pgxpool.Pool, n int) (perSecond, kept float64, waiting plotter.XYs, err error) {
 	before, err := closed(ctx, 16, 2*time.Second, b.create)
 	if err != nil {
-		return 0, 0, err
+		return 0, 0, nil, err
 	}
 	var last int64
 	err = db.QueryRow(ctx, `
@@ -95,7 +96,7 @@ func (b *bench) drain(ctx context.Context, db *pgxpool.Pool, n int) (perSecond, 
 			FROM generate_series(1, $1) n RETURNING id
 		) SELECT max(id) FROM o`, n).Scan(&last)
 	if err != nil {
-		return 0, 0, err
+		return 0, 0, nil, err
 	}
 	began := time.Now()
 	over := make(chan struct{})
@@ -103,15 +104,17 @@ func (b *bench) drain(ctx context.Context, db *pgxpool.Pool, n int) (perSecond, 
 	var creating error
 	var wg sync.WaitGroup
 	wg.Go(func() { during, creating = closedUntil(ctx, 16, over, b.create) })
-	for waiting := true; waiting && err == nil; {
-		time.Sleep(20 * time.Millisecond)
-		err = db.QueryRow(ctx, `SELECT EXISTS (SELECT FROM outbox WHERE status = 'pending' AND id <= $1)`, last).Scan(&waiting)
+	for left := n; left > 0 && err == nil; {
+		waiting = append(waiting, plotter.XY{X: time.Since(began).Seconds(), Y: float64(left)})
+		time.Sleep(100 * time.Millisecond)
+		err = db.QueryRow(ctx, `SELECT count(*) FROM outbox WHERE status = 'pending' AND id <= $1`, last).Scan(&left)
 	}
 	elapsed := time.Since(began)
+	waiting = append(waiting, plotter.XY{X: elapsed.Seconds(), Y: 0})
 	close(over)
 	wg.Wait()
 	if err == nil {
 		err = creating
 	}
-	return float64(n) / elapsed.Seconds(), during.rate() / before.rate(), err
+	return float64(n) / elapsed.Seconds(), during.rate() / before.rate(), waiting, err
 }

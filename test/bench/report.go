@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"gonum.org/v1/plot/plotter"
 )
 
 // report is everything that a run has measured.
@@ -18,6 +20,8 @@ type report struct {
 	claims           []claim
 	// memory is what the service kept resident, in MiB, after each figure.
 	memory []float64
+	// waiting are the events that the relay had still to send, over the seconds since they were there.
+	waiting plotter.XYs
 }
 
 const (
