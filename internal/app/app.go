@@ -64,7 +64,7 @@ func Serve(
 		}
 	}()
 
-	listener, err := listen(cfg.Port)
+	listener, err := listen(cfg.Port, cfg.MaxConnections)
 	if err != nil {
 		return err
 	}
@@ -191,14 +191,17 @@ func waitUntil(wg *sync.WaitGroup, deadline time.Time) bool {
 	}
 }
 
-// listen takes the gRPC port, on all interfaces.
-func listen(port int) (net.Listener, error) {
+// listen takes the gRPC port, on all interfaces, for at most maxConnections at a time; 0 is no limit.
+func listen(port, maxConnections int) (net.Listener, error) {
 	listener, err := net.Listen("tcp", ":"+strconv.Itoa(port))
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("PORT: port %d is in use; set PORT to a free one", port)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("PORT: %w", err)
+	}
+	if maxConnections > 0 {
+		listener = &fullListener{Listener: listener, most: int64(maxConnections)}
 	}
 	return listener, nil
 }

@@ -70,7 +70,7 @@ func TestMetricsPortInUse(t *testing.T) {
 	inUse := errors.New("METRICS_PORT: port is in use")
 	err := Serve(t.Context(), cfg, zerolog.Nop(), func(int, http.Handler) (func(context.Context) error, error) { return nil, inUse }, nil)
 	require.ErrorIs(t, err, inUse)
-	listener, err := listen(cfg.Port)
+	listener, err := listen(cfg.Port, 0)
 	require.NoError(t, err)
 	require.NoError(t, listener.Close())
 }

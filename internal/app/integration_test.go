@@ -153,7 +153,7 @@ func TestStopInGoodOrder(t *testing.T) {
 	server := grpc.NewServer()
 	venuepb.RegisterVenueServiceServer(server, venue)
 	port := testenv.FreePort(t)
-	listener, err := listen(port)
+	listener, err := listen(port, 0)
 	require.NoError(t, err)
 	go func() { _ = server.Serve(listener) }()
 	defer server.Stop()

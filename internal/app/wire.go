@@ -57,6 +57,9 @@ type service struct {
 	relay     *booking.Relay
 	grpc      *grpc.Server
 	readiness *readiness
+
+	// closers end what watches files.
+	closers []func()
 }
 
 // build makes all parts. None of them connects yet.
@@ -82,20 +85,31 @@ func build(ctx context.Context, cfg *config.Config, log zerolog.Logger) (s *serv
 	}
 	metrics.RegisterPostgresPool(s.registry, "calls", s.pool.Stat)
 	metrics.RegisterPostgresPool(s.registry, "workers", s.workerPool.Stat)
+	redisTLS, err := clientTLS(cfg.RedisTLS, cfg.RedisCAFile, "REDIS_TLS_CA_FILE")
+	if err != nil {
+		return nil, err
+	}
 	s.redis, err = redis.NewClient(redis.Options{
-		Addrs: cfg.RedisAddr, Password: string(cfg.RedisPassword), Master: cfg.RedisMaster,
+		Addrs: cfg.RedisAddr, User: cfg.RedisUser, Password: string(cfg.RedisPassword), Master: cfg.RedisMaster,
+		Cluster: cfg.RedisCluster, TLS: redisTLS,
 	})
 	if err != nil {
 		return nil, err
 	}
 	metrics.RegisterRedisPool(s.registry, s.redis.PoolStats)
-	s.kafka, err = kafka.NewClient(kafka.Config{
-		Brokers: cfg.KafkaBrokers, ClientID: metrics.Service, Registerer: s.registry, Logger: log,
-	})
+	kafkaConfig, err := kafkaOptions(cfg)
 	if err != nil {
 		return nil, err
 	}
-	if s.venueConn, err = venue.Dial(cfg.GRPCVenueAddr); err != nil {
+	kafkaConfig.Registerer, kafkaConfig.Logger = s.registry, log
+	if s.kafka, err = kafka.NewClient(kafkaConfig); err != nil {
+		return nil, err
+	}
+	venueCredentials, err := s.venueCredentials()
+	if err != nil {
+		return nil, err
+	}
+	if s.venueConn, err = venue.Dial(cfg.GRPCVenueAddr, venueCredentials); err != nil {
 		return nil, err
 	}
 
@@ -113,9 +127,21 @@ func build(ctx context.Context, cfg *config.Config, log zerolog.Logger) (s *serv
 			ExpiryInterval: cfg.ExpiryInterval, KeyRetention: cfg.IdempotencyRetention,
 		})
 
+	creds, err := s.serverCredentials()
+	if err != nil {
+		return nil, err
+	}
+	known, err := s.knownCallers()
+	if err != nil {
+		return nil, err
+	}
 	var health *health.Server
 	s.grpc, health = grpcadapter.NewServer(grpcadapter.NewHandler(s.bookings), grpcadapter.Options{
-		Logger: log, Metrics: m, RequestTimeout: cfg.RequestTimeout,
+		Logger: log, Metrics: m, RequestTimeout: cfg.RequestTimeout, Credentials: creds, Callers: known,
+		Limits: grpcadapter.Limits{
+			Rate: cfg.RateLimit, Burst: cfg.RateBurst, Calls: cfg.MaxCalls, AvailabilityCalls: cfg.MaxAvailabilityCalls,
+			RequestBytes: cfg.MaxRequestBytes, Streams: cfg.MaxStreams,
+		},
 	})
 	s.readiness = newReadiness(health, log,
 		dependency{nameOfPostgres, true, s.workerPool.Ping},
@@ -187,6 +213,9 @@ func (s *service) close() {
 	if s.kafka != nil {
 		s.kafka.Close()
 	}
+	for _, closeFiles := range s.closers {
+		closeFiles()
+	}
 	var errs []error
 	if s.venueConn != nil {
 		errs = append(errs, s.venueConn.Close())
@@ -207,11 +236,21 @@ func (s *service) close() {
 // workerConns is how many of the connections to PostgreSQL are the workers'.
 func workerConns(cfg *config.Config) int { return min(4, cfg.PostgresMaxConns/4) }
 
+// kafkaOptions answers where the settings say that Kafka is, and how the service is let in.
+func kafkaOptions(cfg *config.Config) (kafka.Config, error) {
+	tlsConfig, err := clientTLS(cfg.KafkaTLS, cfg.KafkaCAFile, "KAFKA_TLS_CA_FILE")
+	k := kafka.Config{Brokers: cfg.KafkaBrokers, ClientID: metrics.Service, TLS: tlsConfig}
+	if cfg.KafkaSASL != config.SASLNone {
+		k.Mechanism, k.User, k.Password = cfg.KafkaSASL, cfg.KafkaUser, string(cfg.KafkaPassword)
+	}
+	return k, err
+}
+
 // PostgresOptions answers where the settings say that the database is.
 func PostgresOptions(cfg *config.Config) postgres.Options {
 	return postgres.Options{
 		Host: cfg.PostgresHost, Port: cfg.PostgresPort, Database: cfg.PostgresDB,
 		User: cfg.PostgresUser, Password: string(cfg.PostgresPassword),
-		SSLMode: cfg.PostgresSSLMode, MaxConns: cfg.PostgresMaxConns, Pooled: cfg.PostgresPooler == config.PoolerTransaction,
+		SSLMode: cfg.PostgresSSLMode, RootCert: cfg.PostgresRootCert, MaxConns: cfg.PostgresMaxConns, Pooled: cfg.PostgresPooler == config.PoolerTransaction,
 	}
 }

@@ -3,19 +3,22 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
 )
 
-// Values of ENV.
+// Values of ENV, POSTGRES_POOLER and KAFKA_SASL_MECHANISM.
 const (
 	Development = "development"
 	Production  = "production"
 
 	PoolerNone        = "none"
 	PoolerTransaction = "transaction"
+
+	SASLNone = "none"
 )
 
 // Secret is a setting that is never printed: formatting it shows stars. Convert it to a string to
@@ -44,6 +47,9 @@ type Config struct {
 
 	Port        int
 	MetricsPort int
+	// GRPCCertFile and GRPCKeyFile are the server's certificate, empty for plaintext; GRPCClientCAFile are the
+	// authorities of those that clients must show, empty if they need none. All are paths of PEM files.
+	GRPCCertFile, GRPCKeyFile, GRPCClientCAFile string
 	// Pprof serves the process's profiles on MetricsPort.
 	Pprof bool
 
@@ -53,23 +59,41 @@ type Config struct {
 	PostgresUser     string
 	PostgresPassword Secret
 	PostgresSSLMode  string
+	// PostgresRootCert is the path of a PEM file, empty for the system's authorities.
+	PostgresRootCert string
 	PostgresMaxConns int
 	// PostgresPooler is PoolerNone or PoolerTransaction.
 	PostgresPooler string
 
 	// RedisAddr has one address, those of a cluster, or those of the sentinels of RedisMaster.
 	RedisAddr     []string
+	RedisUser     string
 	RedisPassword Secret
 	RedisMaster   string
+	// RedisCluster says that RedisAddr is a cluster even if it is one address.
+	RedisCluster bool
+	RedisTLS     bool
+	// RedisCAFile is the path of a PEM file, empty for the system's authorities; so are the others of that name.
+	RedisCAFile string
 
 	KafkaBrokers          []string
 	KafkaTopicPartitions  int
 	KafkaTopicReplication int
+	KafkaTLS              bool
+	KafkaCAFile           string
+	// KafkaSASL is the mechanism, SASLNone for none.
+	KafkaSASL     string
+	KafkaUser     string
+	KafkaPassword Secret
 
 	// GRPCVenueAddr is the venue service's address, host:port.
 	GRPCVenueAddr string
-	VenueTimeout  time.Duration
-	VenueCacheTTL time.Duration
+	VenueTLS      bool
+	VenueCAFile   string
+	// VenueCertFile and VenueKeyFile are what is shown to the venue service, empty for nothing.
+	VenueCertFile, VenueKeyFile string
+	VenueTimeout                time.Duration
+	VenueCacheTTL               time.Duration
 
 	HoldTTLMinutes  int
 	MaxAdvanceDays  int
@@ -78,6 +102,20 @@ type Config struct {
 	// OutboxRetryAfter is the wait before the first retry of an event that Kafka refused.
 	OutboxRetryAfter     time.Duration
 	IdempotencyRetention time.Duration
+
+	// CertCallers are the permissions (read, book, operate) of callers by the name in their certificate.
+	CertCallers map[string][]string
+	// JWTSecret or JWKSFile, a path, checks bearer tokens; both are empty if there are none.
+	JWTSecret              Secret
+	JWKSFile               string
+	JWTIssuer, JWTAudience string
+
+	// RateLimit is in calls a second for each caller, RateBurst in calls; 0 is no limit here and below.
+	RateLimit, RateBurst int
+	// MaxCalls and MaxAvailabilityCalls are served at a time, MaxStreams on each connection.
+	MaxCalls, MaxAvailabilityCalls int
+	MaxRequestBytes                int
+	MaxConnections, MaxStreams     int
 
 	RequestTimeout  time.Duration
 	StartupTimeout  time.Duration
@@ -127,11 +165,11 @@ func Load(environ []string) (*Config, error) {
 			wrong[s.name] = true
 		}
 	}
-	if !wrong["PORT"] && !wrong["METRICS_PORT"] && cfg.Port == cfg.MetricsPort {
-		problems = append(problems, "METRICS_PORT must differ from PORT")
-	}
-	if !wrong["VENUE_TIMEOUT"] && !wrong["REQUEST_TIMEOUT"] && cfg.VenueTimeout >= cfg.RequestTimeout {
-		problems = append(problems, "VENUE_TIMEOUT must be shorter than REQUEST_TIMEOUT")
+	// What does not fit together is only said of settings that are right by themselves.
+	for _, c := range cfg.contradictions() {
+		if !slices.ContainsFunc(c.of, func(name string) bool { return wrong[name] }) {
+			problems = append(problems, c.problem)
+		}
 	}
 	if len(problems) > 0 {
 		return nil, &Error{problems}

@@ -41,10 +41,11 @@ func TestDefaults(t *testing.T) {
 		PostgresHost: "localhost", PostgresPort: 5432, PostgresDB: "booking", PostgresUser: "booking_user",
 		PostgresSSLMode: "prefer", PostgresMaxConns: 16, PostgresPooler: "none",
 		RedisAddr:    []string{"localhost:6379"},
-		KafkaBrokers: []string{"localhost:9092"}, KafkaTopicPartitions: 12, KafkaTopicReplication: -1,
+		KafkaBrokers: []string{"localhost:9092"}, KafkaTopicPartitions: 12, KafkaTopicReplication: -1, KafkaSASL: "none",
 		GRPCVenueAddr: "venue-svc:50051", VenueTimeout: 2 * time.Second, VenueCacheTTL: 5 * time.Minute,
 		HoldTTLMinutes: 15, MaxAdvanceDays: 731, ExpiryInterval: time.Second, OutboxRetention: 24 * time.Hour, OutboxRetryAfter: 10 * time.Second,
 		IdempotencyRetention: 24 * time.Hour,
+		MaxRequestBytes:      4 << 20,
 		RequestTimeout:       5 * time.Second, StartupTimeout: 30 * time.Second, ShutdownTimeout: 15 * time.Second,
 		TraceRatio: 1,
 	}, cfg)
@@ -96,6 +97,10 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		"OTEL_EXPORTER_OTLP_ENDPOINT=localhost:4318", "OTEL_EXPORTER_OTLP_ENDPOINT=http://",
 		"OTEL_TRACES_SAMPLER_ARG=1.1", "OTEL_TRACES_SAMPLER_ARG=NaN",
 		"JAEGER_ENDPOINT=jaeger:14268", "JAEGER_ENDPOINT=http://user:word@jaeger:14268",
+		"GRPC_TLS_CERT_FILE=/not/there", "POSTGRES_PASSWORD_FILE=/not/there", "REDIS_PASSWORD_FILE=/dev/null",
+		"REDIS_TLS=yes", "KAFKA_SASL_MECHANISM=plain",
+		"AUTH_CERT_CALLERS=a", "AUTH_CERT_CALLERS=a=read,a=book", "AUTH_CERT_CALLERS=a=read+write", "AUTH_CERT_CALLERS==read",
+		"RATE_LIMIT=-1", "MAX_REQUEST_BYTES=1",
 	} {
 		t.Run(entry, func(t *testing.T) {
 			cfg, err := Load([]string{entry})

@@ -1,17 +1,6 @@
 package config
 
-import (
-	"errors"
-	"fmt"
-	"net"
-	"net/url"
-	"slices"
-	"strconv"
-	"strings"
-	"time"
-
-	"github.com/rs/zerolog"
-)
+import "time"
 
 // Setting describes a variable of the environment.
 type Setting struct {
@@ -45,6 +34,9 @@ func (c *Config) settings() []setting {
 		{"LOG_LEVEL", "info", "least level that is logged: debug, info, warn, error", level(&c.LogLevel)},
 		{"PORT", "50052", "port of the gRPC server", integer(&c.Port, 1, 65535)},
 		{"METRICS_PORT", "9092", "port of /metrics, /healthz and /readyz", integer(&c.MetricsPort, 1, 65535)},
+		{"GRPC_TLS_CERT_FILE", "", "certificate of the gRPC server with its chain, PEM, read again when it changes; empty: plaintext", file(&c.GRPCCertFile)},
+		{"GRPC_TLS_KEY_FILE", "", "key of that certificate, PEM", file(&c.GRPCKeyFile)},
+		{"GRPC_TLS_CLIENT_CA_FILE", "", "authorities of clients' certificates, PEM: every client must show one; empty: none is asked for", file(&c.GRPCClientCAFile)},
 		{"PPROF", "off", "on: /debug/pprof/ on METRICS_PORT, with profiles of the running process; off: not there", onOff(&c.Pprof)},
 
 		{"POSTGRES_HOST", "localhost", "host of PostgreSQL, or the directory of its socket", text(&c.PostgresHost)},
@@ -52,19 +44,37 @@ func (c *Config) settings() []setting {
 		{"POSTGRES_DB", "booking", "name of the database", text(&c.PostgresDB)},
 		{"POSTGRES_USER", "booking_user", "user of the database", text(&c.PostgresUser)},
 		{"POSTGRES_PASSWORD", "", "password of that user", secret(&c.PostgresPassword)},
+		{"POSTGRES_PASSWORD_FILE", "", "file with that password, instead of POSTGRES_PASSWORD", secretFile(&c.PostgresPassword, "POSTGRES_PASSWORD")},
 		{"POSTGRES_SSLMODE", "prefer", "disable, allow, prefer, require, verify-ca or verify-full", oneOf(&c.PostgresSSLMode, "disable", "allow", "prefer", "require", "verify-ca", "verify-full")},
+		{"POSTGRES_SSLROOTCERT", "", "authorities of PostgreSQL's certificate, PEM; empty: the system's", file(&c.PostgresRootCert)},
 		{"POSTGRES_MAX_CONNS", "16", "most connections to PostgreSQL; a quarter of them, at most 4, are kept for the relay and for health", integer(&c.PostgresMaxConns, 4, 1000)},
 		{"POSTGRES_POOLER", "none", "transaction: POSTGRES_HOST is a pooler in transaction mode, as pgbouncer (docs/scaling.md); migrations go past it", oneOf(&c.PostgresPooler, PoolerNone, PoolerTransaction)},
 
 		{"REDIS_ADDR", "localhost:6379", "address of Redis, host:port; several with commas: a cluster, or sentinels", addresses(&c.RedisAddr)},
+		{"REDIS_USER", "", "user of Redis (ACL); empty: its default user", text(&c.RedisUser)},
 		{"REDIS_PASSWORD", "", "password of Redis", secret(&c.RedisPassword)},
+		{"REDIS_PASSWORD_FILE", "", "file with that password, instead of REDIS_PASSWORD", secretFile(&c.RedisPassword, "REDIS_PASSWORD")},
 		{"REDIS_MASTER", "", "name of the master that the sentinels watch; empty: no sentinels", text(&c.RedisMaster)},
+		{"REDIS_CLUSTER", "off", "on: REDIS_ADDR is a cluster, also if it is one address", onOff(&c.RedisCluster)},
+		{"REDIS_TLS", "off", "on: TLS to Redis and its sentinels", onOff(&c.RedisTLS)},
+		{"REDIS_TLS_CA_FILE", "", "authorities of their certificates, PEM; empty: the system's", file(&c.RedisCAFile)},
 
 		{"KAFKA_BROKERS", "localhost:9092", "brokers to begin with, host:port, with commas", addresses(&c.KafkaBrokers)},
 		{"KAFKA_TOPIC_PARTITIONS", "12", "partitions of topics that this service creates; -1: the broker's default", countOrDefault(&c.KafkaTopicPartitions, 10000)},
 		{"KAFKA_TOPIC_REPLICATION", "-1", "replicas of topics that this service creates; -1: the broker's default", countOrDefault(&c.KafkaTopicReplication, 100)},
 
+		{"KAFKA_TLS", "off", "on: TLS to the brokers", onOff(&c.KafkaTLS)},
+		{"KAFKA_TLS_CA_FILE", "", "authorities of their certificates, PEM; empty: the system's", file(&c.KafkaCAFile)},
+		{"KAFKA_SASL_MECHANISM", "none", "how the service proves to the brokers who it is: none, PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512", oneOf(&c.KafkaSASL, "none", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")},
+		{"KAFKA_SASL_USER", "", "user for that", text(&c.KafkaUser)},
+		{"KAFKA_SASL_PASSWORD", "", "password of that user", secret(&c.KafkaPassword)},
+		{"KAFKA_SASL_PASSWORD_FILE", "", "file with that password, instead of KAFKA_SASL_PASSWORD", secretFile(&c.KafkaPassword, "KAFKA_SASL_PASSWORD")},
+
 		{"GRPC_VENUE_ADDR", "venue-svc:50051", "address of the venue service, host:port", address(&c.GRPCVenueAddr)},
+		{"GRPC_VENUE_TLS", "off", "on: TLS to the venue service", onOff(&c.VenueTLS)},
+		{"GRPC_VENUE_TLS_CA_FILE", "", "authorities of its certificate, PEM; empty: the system's", file(&c.VenueCAFile)},
+		{"GRPC_VENUE_TLS_CERT_FILE", "", "certificate that is shown to it, with its chain, PEM, read again when it changes; empty: none", file(&c.VenueCertFile)},
+		{"GRPC_VENUE_TLS_KEY_FILE", "", "key of that certificate, PEM", file(&c.VenueKeyFile)},
 		{"VENUE_TIMEOUT", "2s", "limit of a call to the venue service; shorter than REQUEST_TIMEOUT", duration(&c.VenueTimeout, 10*time.Millisecond, time.Minute)},
 		{"VENUE_CACHE_TTL", "5m", "how long a venue's time zone is kept", duration(&c.VenueCacheTTL, time.Second, day)},
 
@@ -75,6 +85,21 @@ func (c *Config) settings() []setting {
 		{"OUTBOX_RETRY_AFTER", "10s", "wait before an event that Kafka refused is tried again, doubled each time; after three retries it is given up", duration(&c.OutboxRetryAfter, 100*time.Millisecond, time.Hour)},
 		{"IDEMPOTENCY_RETENTION", "24h", "how long an idempotency key answers its booking", duration(&c.IdempotencyRetention, time.Minute, 365*day)},
 
+		{"AUTH_CERT_CALLERS", "", "what callers with a client certificate may do, as admin-gateway=read+book+operate,venue-svc=read; empty: with AUTH_JWT_… nothing, else everything", callers(&c.CertCallers)},
+		{"AUTH_JWT_SECRET", "", "secret that signs bearer tokens (HMAC), at least 32 bytes; empty: none are signed so", secret(&c.JWTSecret)},
+		{"AUTH_JWT_SECRET_FILE", "", "file with that secret, instead of AUTH_JWT_SECRET", secretFile(&c.JWTSecret, "AUTH_JWT_SECRET")},
+		{"AUTH_JWKS_FILE", "", "public keys that sign bearer tokens, a JSON Web Key Set, read again when it changes", file(&c.JWKSFile)},
+		{"AUTH_JWT_ISSUER", "", "issuer that tokens must name", text(&c.JWTIssuer)},
+		{"AUTH_JWT_AUDIENCE", "", "audience that tokens must name", text(&c.JWTAudience)},
+
+		{"RATE_LIMIT", "0", "calls a second that one caller may make; 0: no limit", integer(&c.RateLimit, 0, 1_000_000)},
+		{"RATE_BURST", "0", "calls that it may make at once; 0: as many as RATE_LIMIT", integer(&c.RateBurst, 0, 1_000_000)},
+		{"MAX_CALLS", "0", "calls that are served at a time, but for CheckTableAvailability; more are refused; 0: no limit", integer(&c.MaxCalls, 0, 1_000_000)},
+		{"MAX_AVAILABILITY_CALLS", "0", "calls of CheckTableAvailability that are served at a time; 0: no limit", integer(&c.MaxAvailabilityCalls, 0, 1_000_000)},
+		{"MAX_REQUEST_BYTES", "4194304", "size of the largest request", integer(&c.MaxRequestBytes, 65536, 64<<20)},
+		{"MAX_CONNECTIONS", "0", "connections to the gRPC server at a time; more are closed at once; 0: no limit", integer(&c.MaxConnections, 0, 1_000_000)},
+		{"MAX_STREAMS", "0", "calls at a time on one connection; a client waits with more; 0: no limit", integer(&c.MaxStreams, 0, 1_000_000)},
+
 		{"REQUEST_TIMEOUT", "5s", "limit of a gRPC call, also when the client gives a longer one", duration(&c.RequestTimeout, 100*time.Millisecond, 5*time.Minute)},
 		{"STARTUP_TIMEOUT", "30s", "how long to wait for PostgreSQL at the start", duration(&c.StartupTimeout, time.Second, time.Hour)},
 		{"SHUTDOWN_TIMEOUT", "15s", "limit of a tidy stop", duration(&c.ShutdownTimeout, time.Second, 10*time.Minute)},
@@ -84,147 +109,3 @@ func (c *Config) settings() []setting {
 		{"JAEGER_ENDPOINT", "", "Jaeger's old collector URL: OTLP on port 4318 of its host is used instead", endpoint(&c.JaegerEndpoint)},
 	}
 }
-
-func text(to *string) func(string) error {
-	return func(value string) error {
-		if strings.TrimSpace(value) != value || strings.ContainsFunc(value, isControl) {
-			return errors.New("must not have spaces around it, nor control characters")
-		}
-		*to = value
-		return nil
-	}
-}
-
-func secret(to *Secret) func(string) error {
-	return func(value string) error {
-		*to = Secret(value)
-		return nil
-	}
-}
-
-func oneOf(to *string, allowed ...string) func(string) error {
-	return func(value string) error {
-		if !slices.Contains(allowed, value) {
-			return fmt.Errorf("must be one of %s, not %q", strings.Join(allowed, ", "), value)
-		}
-		*to = value
-		return nil
-	}
-}
-
-func onOff(to *bool) func(string) error {
-	return func(value string) error {
-		var name string
-		err := oneOf(&name, "on", "off")(value)
-		*to = name == "on"
-		return err
-	}
-}
-
-func level(to *zerolog.Level) func(string) error {
-	return func(value string) error {
-		var name string
-		if err := oneOf(&name, "debug", "info", "warn", "error")(value); err != nil {
-			return err
-		}
-		parsed, err := zerolog.ParseLevel(name)
-		*to = parsed
-		return err
-	}
-}
-
-func integer(to *int, least, most int) func(string) error {
-	return func(value string) error {
-		n, err := strconv.Atoi(value)
-		if err != nil || n < least || n > most {
-			return fmt.Errorf("must be a whole number from %d to %d, not %q", least, most, value)
-		}
-		*to = n
-		return nil
-	}
-}
-
-// countOrDefault takes a count, or -1, which leaves it to the broker.
-func countOrDefault(to *int, most int) func(string) error {
-	return func(value string) error {
-		n, err := strconv.Atoi(value)
-		if err != nil || n < -1 || n == 0 || n > most {
-			return fmt.Errorf("must be -1 or a whole number from 1 to %d, not %q", most, value)
-		}
-		*to = n
-		return nil
-	}
-}
-
-func duration(to *time.Duration, least, most time.Duration) func(string) error {
-	return func(value string) error {
-		d, err := time.ParseDuration(value)
-		if err != nil || d < least || d > most {
-			return fmt.Errorf("must be a duration from %v to %v, as 1500ms or 2m, not %q", least, most, value)
-		}
-		*to = d
-		return nil
-	}
-}
-
-func ratio(to *float64) func(string) error {
-	return func(value string) error {
-		f, err := strconv.ParseFloat(value, 64)
-		if err != nil || !(f >= 0 && f <= 1) {
-			return fmt.Errorf("must be a number from 0 to 1, not %q", value)
-		}
-		*to = f
-		return nil
-	}
-}
-
-// address takes host:port. Its error does not repeat the value, which may be a URL with a password.
-func address(to *string) func(string) error {
-	return func(value string) error {
-		if !isAddress(value) {
-			return errors.New("must be host:port")
-		}
-		*to = value
-		return nil
-	}
-}
-
-func addresses(to *[]string) func(string) error {
-	return func(value string) error {
-		list := strings.Split(value, ",")
-		for i := range list {
-			list[i] = strings.TrimSpace(list[i])
-			if !isAddress(list[i]) {
-				return errors.New("must be host:port, several with commas")
-			}
-		}
-		*to = list
-		return nil
-	}
-}
-
-// endpoint takes a URL. A user and password in it are refused: the URL is logged.
-func endpoint(to *string) func(string) error {
-	return func(value string) error {
-		if value == "" {
-			return nil
-		}
-		u, err := url.Parse(value)
-		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" || u.User != nil {
-			return errors.New("must be a URL, as http://localhost:4318, without user or password")
-		}
-		*to = value
-		return nil
-	}
-}
-
-func isAddress(value string) bool {
-	host, port, err := net.SplitHostPort(value)
-	if err != nil || host == "" || strings.ContainsFunc(host, func(r rune) bool { return r == ' ' || r == '/' || isControl(r) }) {
-		return false
-	}
-	n, err := strconv.Atoi(port)
-	return err == nil && n >= 1 && n <= 65535
-}
-
-func isControl(r rune) bool { return r < ' ' || r == 0x7f }

@@ -31,6 +31,10 @@ const (
 	ReasonCancelled             = "CANCELLED"
 	ReasonDeadlineExceeded      = "DEADLINE_EXCEEDED"
 	ReasonInternal              = "INTERNAL"
+	ReasonUnauthenticated       = "UNAUTHENTICATED"
+	ReasonPermissionDenied      = "PERMISSION_DENIED"
+	ReasonRateLimited           = "RATE_LIMITED"
+	ReasonOverloaded            = "OVERLOADED"
 )
 
 const (
@@ -59,8 +63,11 @@ func toStatus(err error, traceID string) *status.Status {
 		transition *dom.TransitionError
 		table      *dom.TableUnavailableError
 		away       *dom.UnavailableError
+		refused    *refusal
 	)
 	switch {
+	case errors.As(err, &refused):
+		return refused.status()
 	case errors.As(err, &invalid):
 		return badRequest(invalid.Violations)
 	case errors.Is(err, dom.ErrTimeInGap):

@@ -14,8 +14,11 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+
+	bookingpb "github.com/bookingcontrol/booker-booking-svc/proto/booking"
 )
 
 // requestIDHeader carries a request's id in both directions.
@@ -30,6 +33,11 @@ const answerGrace = 100 * time.Millisecond
 type interceptors struct {
 	Options
 	handlers crew
+	// bookings are served, and tell which venue a booking is of.
+	bookings bookingpb.BookingServiceServer
+
+	calls, availability *gate
+	rates               *rates
 }
 
 // observe is the outermost interceptor. It gives the request its id and its logger, which every line
@@ -37,7 +45,8 @@ type interceptors struct {
 // writes one line about it:
 //
 //   - DEBUG for ok;
-//   - INFO for a refusal that the client can see the reason of;
+//   - DEBUG for a call too many, of which there may be thousands: the metrics count them;
+//   - INFO for a refusal that the client can see the reason of, or for one of somebody who may not call;
 //   - WARN when a dependency was away or time ran out;
 //   - ERROR for a fault of this service.
 //
@@ -77,8 +86,17 @@ func logFailure(log *zerolog.Logger, s *status.Status, cause error, start time.T
 		line = log.Error().Err(cause)
 	case codes.Unavailable, codes.DeadlineExceeded:
 		line = log.Warn().Err(cause)
+	case codes.ResourceExhausted:
+		line = log.Debug().Str("error", s.Message())
 	default:
 		line = log.Info().Str("error", s.Message())
+	}
+	var refused *refusal
+	if errors.As(cause, &refused) {
+		line.AnErr("cause", refused.cause)
+		if refused.caller != "" {
+			line.Str("caller", refused.caller)
+		}
 	}
 	for _, d := range s.Details() {
 		if info, ok := d.(*errdetails.ErrorInfo); ok {
@@ -114,10 +132,20 @@ func saneRequestID(id string) bool {
 	return true
 }
 
-// limit gives the call the server's deadline, unless the client's is nearer, and answers when it is
+// limit lets no more calls in than are served at a time, gives each the server's deadline, unless the client's is nearer, and answers when it is
 // over, whatever the handler still does: a change that is under way is not broken off, as its outcome
 // would be unknown, and with a slow database it takes longer than a call may.
 func (i interceptors) limit(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+	door := i.calls
+	switch info.FullMethod {
+	case bookingpb.BookingService_CheckTableAvailability_FullMethodName:
+		door = i.availability
+	case healthpb.Health_Check_FullMethodName, healthpb.Health_List_FullMethodName:
+		door = nil // Who is asked too much is healthy.
+	}
+	if !door.enter() {
+		return nil, &refusal{kind: tooMany, retryAfter: retryDelay}
+	}
 	ctx, cancel := context.WithTimeout(ctx, i.RequestTimeout)
 	start := time.Now()
 	type outcome struct {
@@ -127,6 +155,7 @@ func (i interceptors) limit(ctx context.Context, req any, info *grpc.UnaryServer
 	ended := make(chan outcome, 1)
 	left := make(chan struct{})
 	i.handlers.run(func() {
+		defer door.leave() // It is inside for as long as it works.
 		defer cancel()
 		resp, err := next(ctx, req)
 		ended <- outcome{resp, err}

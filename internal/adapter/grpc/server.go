@@ -7,11 +7,13 @@ import (
 	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
 	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc/filters"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
 
+	"github.com/bookingcontrol/booker-booking-svc/internal/infrastructure/callers"
 	"github.com/bookingcontrol/booker-booking-svc/internal/infrastructure/metrics"
 	bookingpb "github.com/bookingcontrol/booker-booking-svc/proto/booking"
 )
@@ -32,12 +34,17 @@ const (
 	streamWorkers = 64
 )
 
-// Options are what the server needs besides its handler. All are required.
+// Options are what the server needs besides its handler. Logger, Metrics and RequestTimeout are required.
 type Options struct {
 	Logger  zerolog.Logger
 	Metrics *metrics.Metrics
 	// RequestTimeout bounds each call; a client's own deadline may be shorter.
 	RequestTimeout time.Duration
+	// Credentials are those of TLS, nil for plaintext.
+	Credentials credentials.TransportCredentials
+	// Callers are who may call; nil lets everybody do everything.
+	Callers *callers.Known
+	Limits  Limits
 }
 
 // NewServer makes a server of the booking service with health and reflection. The health of the
@@ -46,17 +53,31 @@ type Options struct {
 // Before a graceful stop, call Shutdown of the health server. Clients may keep a health Watch or a
 // reflection stream open, so a graceful stop needs a time limit; Stop afterwards waits for handlers.
 func NewServer(handler bookingpb.BookingServiceServer, o Options) (*grpc.Server, *health.Server) {
-	i := interceptors{Options: o, handlers: newCrew()}
-	server := grpc.NewServer(
+	i := interceptors{
+		Options: o, handlers: newCrew(), bookings: handler,
+		calls: newGate(o.Limits.Calls), availability: newGate(o.Limits.AvailabilityCalls),
+		rates: newRates(o.Limits.Rate, o.Limits.Burst),
+	}
+	options := []grpc.ServerOption{
 		grpc.StatsHandler(otelgrpc.NewServerHandler(otelgrpc.WithFilter(filters.Not(filters.HealthCheck())))),
-		grpc.ChainUnaryInterceptor(i.observe, i.limit, recoverUnary),
+		grpc.ChainUnaryInterceptor(i.observe, i.identify, i.limit, recoverUnary, i.authorize),
 		grpc.StreamInterceptor(recoverStream(o.Logger)),
 		grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPingInterval, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: maxIdle, Time: pingAfter, Timeout: pingTimeout}),
 		grpc.WaitForHandlers(true),
 		grpc.NumStreamWorkers(streamWorkers),
-	)
+	}
+	if o.Credentials != nil {
+		options = append(options, grpc.Creds(o.Credentials))
+	}
+	if o.Limits.RequestBytes > 0 {
+		options = append(options, grpc.MaxRecvMsgSize(o.Limits.RequestBytes))
+	}
+	if o.Limits.Streams > 0 {
+		options = append(options, grpc.MaxConcurrentStreams(uint32(o.Limits.Streams)))
+	}
+	server := grpc.NewServer(options...)
 	bookingpb.RegisterBookingServiceServer(server, handler)
 	h := health.NewServer()
 	SetServing(h, false)

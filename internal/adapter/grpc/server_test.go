@@ -17,6 +17,7 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/test/bufconn"
@@ -115,18 +116,21 @@ func start(t *testing.T, f *fake) *running {
 
 func startWith(t testing.TB, u UseCases, requestTimeout time.Duration) *running {
 	t.Helper()
+	return startOptions(t, u, Options{RequestTimeout: requestTimeout}, insecure.NewCredentials())
+}
+
+// startOptions starts a server with a log and metrics of its own, and a client with credentials.
+func startOptions(t testing.TB, u UseCases, o Options, creds credentials.TransportCredentials) *running {
+	t.Helper()
 	r := &running{registry: prometheus.NewRegistry(), log: &logBuffer{}}
-	server, h := NewServer(NewHandler(u), Options{
-		Logger:         zerolog.New(r.log),
-		Metrics:        metrics.New(r.registry),
-		RequestTimeout: requestTimeout,
-	})
+	o.Logger, o.Metrics = zerolog.New(r.log), metrics.New(r.registry)
+	server, h := NewServer(NewHandler(u), o)
 	r.health = h
 	listener := bufconn.Listen(1 << 20)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	conn, err := grpc.NewClient("passthrough:///bufconn",
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithTransportCredentials(creds),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))
 	require.NoError(t, err)
 	r.conn, r.BookingServiceClient = conn, bookingpb.NewBookingServiceClient(conn)

@@ -172,11 +172,11 @@ func (r *Repository) expire(ctx context.Context, tx *transaction, origin dom.Ori
 func (r *Repository) writeChanges(tx *transaction, events []*dom.Event) error {
 	n := len(events)
 	var (
-		ids, statuses, eventIDs, types, payloads, traces = make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
-		updated                                          = make([]time.Time, n)
-		versions                                         = make([]int32, n)
-		shards                                           = make([]int16, n)
-		frees                                            = make([]bool, n)
+		ids, statuses, eventIDs, types, payloads, traces, askers = make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+		updated                                                  = make([]time.Time, n)
+		versions                                                 = make([]int32, n)
+		shards                                                   = make([]int16, n)
+		frees                                                    = make([]bool, n)
 	)
 	for i, e := range events {
 		payload, err := r.encode(e)
@@ -187,13 +187,13 @@ func (r *Repository) writeChanges(tx *transaction, events []*dom.Event) error {
 		ids[i], statuses[i], updated[i], versions[i] = b.ID, string(b.Status), b.UpdatedAt, int32(b.Version)
 		frees[i] = !b.Status.Occupies()
 		eventIDs[i], types[i], payloads[i] = e.ID, string(e.Type), string(payload)
-		shards[i], traces[i] = dom.Shard(b.ID), e.Origin.TraceParent
+		shards[i], traces[i], askers[i] = dom.Shard(b.ID), e.Origin.TraceParent, e.Origin.Caller
 	}
 	tx.Queue(`
 		WITH c AS (
 			SELECT * FROM unnest($1::varchar[], $2::varchar[], $3::timestamptz[], $4::int[], $5::bool[],
-				$6::varchar[], $7::varchar[], $8::text[], $9::smallint[], $10::varchar[])
-				AS c(id, status, updated_at, version, frees, event_id, type, payload, shard, traceparent)
+				$6::varchar[], $7::varchar[], $8::text[], $9::smallint[], $10::varchar[], $11::varchar[])
+				AS c(id, status, updated_at, version, frees, event_id, type, payload, shard, traceparent, caller)
 		), b AS (
 			UPDATE bookings b
 			SET status = c.status, updated_at = c.updated_at, expires_at = NULL, version = c.version
@@ -201,11 +201,11 @@ func (r *Repository) writeChanges(tx *transaction, events []*dom.Event) error {
 		), freed AS (
 			DELETE FROM table_occupancies o USING c WHERE o.booking_id = c.id AND c.frees
 		), e AS (
-			INSERT INTO booking_events (id, booking_id, version, type, payload_json)
-			SELECT event_id, id, version, type, payload::jsonb FROM c
+			INSERT INTO booking_events (id, booking_id, version, type, payload_json, caller)
+			SELECT event_id, id, version, type, payload::jsonb, caller FROM c
 		)
 		INSERT INTO outbox (shard, topic, key, payload, event_id, booking_version, traceparent)
 		SELECT shard, type, id, convert_to(payload, 'UTF8'), event_id, version, traceparent FROM c`,
-		ids, statuses, updated, versions, frees, eventIDs, types, payloads, shards, traces)
+		ids, statuses, updated, versions, frees, eventIDs, types, payloads, shards, traces, askers)
 	return nil
 }

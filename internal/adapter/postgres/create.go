@@ -23,7 +23,7 @@ b AS (
 		ends_at, time_zone, party_size, customer_name, customer_phone, comment, admin_id,
 		joined_table_ids, joined_room_ids, status, created_at, updated_at, expires_at, version)
 	SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
-		$24, $25, 'held', now(), now(), now() + $16::interval, 1
+		$25, $26, 'held', now(), now(), now() + $16::interval, 1
 	FROM taken
 	RETURNING id, created_at, expires_at
 ), k AS (
@@ -34,8 +34,8 @@ b AS (
 		to_jsonb(floor(extract(epoch FROM b.expires_at))::bigint::text)) AS payload
 	FROM b
 ), e AS (
-	INSERT INTO booking_events (id, booking_id, version, type, payload_json)
-	SELECT $20, p.id, 1, $21::varchar, p.payload FROM p
+	INSERT INTO booking_events (id, booking_id, version, type, payload_json, caller)
+	SELECT $20, p.id, 1, $21::varchar, p.payload, $24 FROM p
 ), o AS (
 	INSERT INTO outbox (shard, topic, key, payload, event_id, booking_version, traceparent)
 	SELECT $22, $21::varchar, p.id, convert_to(p.payload::text, 'UTF8'), $20, 1, $23 FROM p
@@ -244,7 +244,7 @@ func (r *Repository) createArgs(n dom.NewBooking) ([]any, error) {
 		b.Slot.Date, timeOfDay(b.Slot.Start), end, b.Sitting.Start, b.Sitting.End, b.TimeZone,
 		b.PartySize, b.CustomerName, b.CustomerPhone, b.Comment, b.AdminID,
 		n.HoldTTL, n.IdempotencyKey, n.RequestHash, string(payload), event.ID, string(event.Type),
-		dom.Shard(b.ID), n.Origin.TraceParent,
+		dom.Shard(b.ID), n.Origin.TraceParent, n.Origin.Caller,
 		joinedTables, joinedRooms,
 	}, nil
 }

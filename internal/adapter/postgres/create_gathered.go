@@ -22,10 +22,10 @@ WITH n AS (
 	SELECT * FROM unnest($1::varchar[], $2::varchar[], $3::varchar[], $4::varchar[], $5::date[],
 		$6::time[], $7::time[], $8::timestamptz[], $9::timestamptz[], $10::varchar[], $11::int[],
 		$12::varchar[], $13::varchar[], $14::text[], $15::varchar[], $16::interval[], $17::varchar[],
-		$18::bytea[], $19::jsonb[], $20::varchar[], $21::varchar[], $22::smallint[], $23::varchar[])
+		$18::bytea[], $19::jsonb[], $20::varchar[], $21::varchar[], $22::smallint[], $23::varchar[], $24::varchar[])
 		WITH ORDINALITY AS n(id, venue_id, room_id, table_id, date, start_time, end_time, starts_at,
 		ends_at, time_zone, party_size, customer_name, customer_phone, comment, admin_id, hold_ttl,
-		key, request_hash, payload, event_id, type, shard, traceparent, place)
+		key, request_hash, payload, event_id, type, shard, traceparent, caller, place)
 ), taken AS (
 	INSERT INTO table_occupancies (booking_id, venue_id, table_id, during)
 	SELECT id, venue_id, table_id, tstzrange(starts_at, ends_at) FROM n ORDER BY place
@@ -44,12 +44,12 @@ WITH n AS (
 	INSERT INTO idempotency_keys (venue_id, key, request_hash, booking_id)
 	SELECT venue_id, key, request_hash, id FROM n JOIN b USING (id) WHERE key <> '' ORDER BY venue_id, key
 ), p AS (
-	SELECT id, event_id, type, shard, traceparent, jsonb_set(payload, '{held,expires_at}',
+	SELECT id, event_id, type, shard, traceparent, caller, jsonb_set(payload, '{held,expires_at}',
 		to_jsonb(floor(extract(epoch FROM expires_at))::bigint::text)) AS payload
 	FROM n JOIN b USING (id)
 ), e AS (
-	INSERT INTO booking_events (id, booking_id, version, type, payload_json)
-	SELECT event_id, id, 1, type, payload FROM p
+	INSERT INTO booking_events (id, booking_id, version, type, payload_json, caller)
+	SELECT event_id, id, 1, type, payload, caller FROM p
 ), o AS (
 	INSERT INTO outbox (shard, topic, key, payload, event_id, booking_version, traceparent)
 	SELECT shard, type, id, convert_to(payload::text, 'UTF8'), event_id, 1, traceparent FROM p
@@ -63,7 +63,7 @@ type newRow struct {
 }
 
 // gatheredArgs is how many parameters the statement has.
-const gatheredArgs = 23
+const gatheredArgs = 24
 
 // impatience, set for the transaction alone: who meets a table that somebody holds for long must not
 // hold up the others of the batch. It is shorter than the server waits before it looks for deadlocks.

@@ -71,7 +71,7 @@ func serve(t *testing.T, addr string, f *fake) (string, *grpc.Server) {
 
 func dial(t *testing.T, addr string) *grpc.ClientConn {
 	t.Helper()
-	conn, err := Dial(addr)
+	conn, err := Dial(addr, nil)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, conn.Close()) })
 	return conn

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 )
@@ -32,16 +33,19 @@ const (
 	maxBackoff     = time.Second
 )
 
-// Dial makes a plaintext connection to the venue service. It connects in the background; calls fail
-// at once while it is away. addr is host:port, or a target of gRPC as dns:///host:port.
-func Dial(addr string) (*grpc.ClientConn, error) {
+// Dial makes a connection to the venue service, nil credentials mean plaintext. It connects in the background;
+// calls fail at once while it is away. addr is host:port, or a target of gRPC as dns:///host:port.
+func Dial(addr string, creds credentials.TransportCredentials) (*grpc.ClientConn, error) {
+	if creds == nil {
+		creds = insecure.NewCredentials()
+	}
 	if !strings.Contains(addr, "/") {
 		// gRPC's own resolver asks for a name anew after 30 seconds at the earliest. Without it
 		// the name is looked up for each attempt to connect.
 		addr = "passthrough:///" + addr
 	}
 	conn, err := grpc.NewClient(addr,
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithTransportCredentials(creds),
 		grpc.WithStatsHandler(otelgrpc.NewClientHandler()),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingAfter, Timeout: pingTimeout}),

@@ -69,7 +69,7 @@ func TestCheckEndsWithItsContext(t *testing.T) {
 
 func TestCheckAfterClose(t *testing.T) {
 	t.Parallel()
-	conn, err := Dial(freeAddr(t))
+	conn, err := Dial(freeAddr(t), nil)
 	require.NoError(t, err)
 	require.NoError(t, conn.Close())
 	require.Error(t, Check(t.Context(), conn))

@@ -42,6 +42,8 @@ type Origin struct {
 	// TraceParent is the W3C trace context, so that publishing joins the request's trace; may be
 	// empty.
 	TraceParent string
+	// Caller is who asked, of at most 255 characters; empty if that is not known.
+	Caller string
 }
 
 // Event tells of one change of a booking.

@@ -2,12 +2,15 @@
 package kafka
 
 import (
+	"crypto/tls"
 	"fmt"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sasl/plain"
+	"github.com/twmb/franz-go/pkg/sasl/scram"
 	"github.com/twmb/franz-go/plugin/kotel"
 	"github.com/twmb/franz-go/plugin/kprom"
 	"go.opentelemetry.io/otel/propagation"
@@ -25,6 +28,11 @@ type Config struct {
 	Brokers []string
 	// ClientID names this service to the brokers.
 	ClientID string
+	// TLS is for the connections to the brokers; nil for none.
+	TLS *tls.Config
+	// Mechanism is that of SASL: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; empty for none.
+	Mechanism      string
+	User, Password string
 	// Registerer takes the client's metrics (kafka_client_…); nil for none.
 	Registerer prometheus.Registerer
 	// TracerProvider makes the spans of publishing; nil for the global one.
@@ -47,7 +55,11 @@ func NewClient(cfg Config) (*kgo.Client, error) {
 		reg := prometheus.WrapRegistererWith(prometheus.Labels{"service": metrics.Service}, cfg.Registerer)
 		hooks = append(hooks, kprom.NewMetrics("kafka_client", kprom.Registerer(reg)))
 	}
-	client, err := kgo.NewClient(
+	options, err := cfg.security()
+	if err != nil {
+		return nil, err
+	}
+	client, err := kgo.NewClient(append(options,
 		kgo.SeedBrokers(cfg.Brokers...),
 		kgo.ClientID(cfg.ClientID),
 		kgo.WithLogger(newLogger(cfg.Logger)),
@@ -62,9 +74,29 @@ func NewClient(cfg Config) (*kgo.Client, error) {
 		// Without it a record on the wire is waited for without limit when its broker dies. Events
 		// are delivered at least once: one that is sent again may arrive twice.
 		kgo.AllowIdempotentProduceCancellation(),
-	)
+	)...)
 	if err != nil {
 		return nil, fmt.Errorf("kafka client: %w", err)
 	}
 	return client, nil
+}
+
+// security answers what keeps strangers out: TLS, and a proof of who the service is.
+func (cfg Config) security() ([]kgo.Opt, error) {
+	var options []kgo.Opt
+	if cfg.TLS != nil {
+		options = append(options, kgo.DialTLSConfig(cfg.TLS))
+	}
+	switch cfg.Mechanism {
+	case "":
+	case "PLAIN":
+		options = append(options, kgo.SASL(plain.Auth{User: cfg.User, Pass: cfg.Password}.AsMechanism()))
+	case "SCRAM-SHA-256":
+		options = append(options, kgo.SASL(scram.Auth{User: cfg.User, Pass: cfg.Password}.AsSha256Mechanism()))
+	case "SCRAM-SHA-512":
+		options = append(options, kgo.SASL(scram.Auth{User: cfg.User, Pass: cfg.Password}.AsSha512Mechanism()))
+	default:
+		return nil, fmt.Errorf("kafka client: unknown SASL mechanism %q", cfg.Mechanism)
+	}
+	return options, nil
 }

@@ -46,6 +46,9 @@ type Options struct {
 	Password string
 	// SSLMode is one of libpq's: disable, allow, prefer, require, verify-ca, verify-full.
 	SSLMode string
+	// RootCert is the path of the authorities that the server's certificate must come from; empty for the
+	// system's.
+	RootCert string
 	// MaxConns is the size of a pool; 0 leaves it to the driver.
 	MaxConns int
 	// Pooled says that connections come from a pooler that gives one out for each transaction, as
@@ -64,8 +67,11 @@ func (o Options) connString() string {
 	for _, kv := range [][2]string{
 		{"host", o.Host}, {"port", strconv.Itoa(o.Port)}, {"dbname", o.Database},
 		{"user", o.User}, {"sslmode", o.SSLMode},
+		{"sslrootcert", o.RootCert},
 	} {
-		fmt.Fprintf(&b, "%s='%s' ", kv[0], quote.Replace(kv[1]))
+		if kv[1] != "" {
+			fmt.Fprintf(&b, "%s='%s' ", kv[0], quote.Replace(kv[1]))
+		}
 	}
 	return b.String()
 }

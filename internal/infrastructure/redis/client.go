@@ -3,6 +3,7 @@ package redis
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"time"
 
@@ -14,10 +15,16 @@ import (
 // Options say where Redis is.
 type Options struct {
 	// Addrs has one address, those of a cluster, or those of the sentinels of Master.
-	Addrs    []string
+	Addrs []string
+	// User may be empty, for Redis's default one.
+	User     string
 	Password string
 	// Master is the name that the sentinels know; empty without them.
 	Master string
+	// Cluster says that Addrs is a cluster even if it is one address.
+	Cluster bool
+	// TLS is for the connections to Redis and to its sentinels; nil for none.
+	TLS *tls.Config
 }
 
 // silence drops what the driver would print: each of its errors reaches the caller as well.
@@ -32,9 +39,12 @@ func init() { redis.SetLogger(silence{}) }
 func NewClient(o Options) (redis.UniversalClient, error) {
 	client := redis.NewUniversalClient(&redis.UniversalOptions{
 		Addrs:                 o.Addrs,
+		Username:              o.User,
 		Password:              o.Password,
 		SentinelPassword:      o.Password,
 		MasterName:            o.Master,
+		IsClusterMode:         o.Cluster,
+		TLSConfig:             o.TLS,
 		ClientName:            "booking-svc",
 		DialTimeout:           500 * time.Millisecond,
 		DialerRetries:         1,

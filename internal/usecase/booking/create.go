@@ -24,6 +24,7 @@ func (s *Service) CreateBooking(ctx context.Context, c CreateCommand) (b *dom.Bo
 	ctx, end := startSpan(ctx, "CreateBooking", attribute.String("venue.id", c.VenueID))
 	defer func() { end(err) }()
 
+	c.AdminID = adminID(ctx, c.AdminID)
 	b, err = c.validate()
 	if err != nil {
 		return nil, err

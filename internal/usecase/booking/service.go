@@ -136,6 +136,7 @@ func (s *Service) change(ctx context.Context, name string, c ChangeCommand, to d
 	ctx, end := startSpan(ctx, name, attribute.String("booking.id", c.ID))
 	defer func() { end(err) }()
 
+	c.AdminID = adminID(ctx, c.AdminID)
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
@@ -195,6 +196,7 @@ func (s *Service) origin(ctx context.Context) dom.Origin {
 		Time:        s.now(),
 		TraceID:     trace.SpanContextFromContext(ctx).TraceID().String(),
 		TraceParent: carrier.Get("traceparent"),
+		Caller:      CallerOf(ctx),
 	}
 }
 

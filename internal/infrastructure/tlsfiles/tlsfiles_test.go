@@ -1,0 +1,148 @@
+package tlsfiles
+
+import (
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+
+	"github.com/bookingcontrol/booker-booking-svc/internal/testenv"
+)
+
+// watcher answers a health check with the name in the client's certificate, and watches for ever.
+type watcher struct {
+	healthpb.UnimplementedHealthServer
+}
+
+func (watcher) Check(context.Context, *healthpb.HealthCheckRequest) (*healthpb.HealthCheckResponse, error) {
+	return &healthpb.HealthCheckResponse{Status: healthpb.HealthCheckResponse_SERVING}, nil
+}
+
+func (watcher) Watch(_ *healthpb.HealthCheckRequest, stream healthpb.Health_WatchServer) error {
+	for {
+		if err := stream.Send(&healthpb.HealthCheckResponse{}); err != nil {
+			return err
+		}
+		select {
+		case <-stream.Context().Done():
+			return nil
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+func serve(t *testing.T, files Files) (addr string) {
+	t.Helper()
+	creds, closeFiles, err := Server(files)
+	require.NoError(t, err)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	server := grpc.NewServer(grpc.Creds(creds))
+	healthpb.RegisterHealthServer(server, watcher{})
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(func() { server.Stop(); closeFiles() })
+	return listener.Addr().String()
+}
+
+// dial answers a client, and what the server's certificate is.
+func dial(t *testing.T, addr string, files Files) healthpb.HealthClient {
+	t.Helper()
+	creds, closeFiles, err := Client(files)
+	require.NoError(t, err)
+	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(creds))
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close(); closeFiles() })
+	return healthpb.NewHealthClient(conn)
+}
+
+func check(t *testing.T, addr string, files Files) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	_, err := dial(t, addr, files).Check(ctx, &healthpb.HealthCheckRequest{})
+	return err
+}
+
+func TestTLS(t *testing.T) {
+	ca, other := testenv.NewAuthority(t), testenv.NewAuthority(t)
+	cert, key := ca.Issue(t, "booking-svc")
+	addr := serve(t, Files{Cert: cert, Key: key})
+	require.NoError(t, check(t, addr, Files{CA: ca.File}))
+	require.ErrorContains(t, check(t, addr, Files{CA: other.File}), "certificate")
+	require.ErrorContains(t, check(t, addr, Files{}), "certificate", "the system knows no such authority")
+}
+
+func TestServerOfAnotherName(t *testing.T) {
+	ca := testenv.NewAuthority(t)
+	cert, key := ca.Issue(t, "booking-svc")
+	addr := serve(t, Files{Cert: cert, Key: key})
+	creds, closeFiles, err := Client(Files{CA: ca.File})
+	require.NoError(t, err)
+	defer closeFiles()
+	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(creds), grpc.WithAuthority("another"))
+	require.NoError(t, err)
+	defer conn.Close()
+	_, err = healthpb.NewHealthClient(conn).Check(t.Context(), &healthpb.HealthCheckRequest{})
+	require.ErrorContains(t, err, "another")
+}
+
+func TestMutualTLS(t *testing.T) {
+	ca, other := testenv.NewAuthority(t), testenv.NewAuthority(t)
+	cert, key := ca.Issue(t, "booking-svc")
+	addr := serve(t, Files{Cert: cert, Key: key, CA: ca.File})
+	clientCert, clientKey := ca.Issue(t, "admin-gateway")
+	require.NoError(t, check(t, addr, Files{CA: ca.File, Cert: clientCert, Key: clientKey}))
+	require.Error(t, check(t, addr, Files{CA: ca.File}), "a client without a certificate")
+	strangerCert, strangerKey := other.Issue(t, "admin-gateway")
+	require.Error(t, check(t, addr, Files{CA: ca.File, Cert: strangerCert, Key: strangerKey}))
+}
+
+// New certificates of a new authority count without a restart, and a call that is open goes on.
+func TestFilesAreReadAgain(t *testing.T) {
+	before, after := testenv.NewAuthority(t), testenv.NewAuthority(t)
+	cert, key := before.Issue(t, "booking-svc")
+	addr := serve(t, Files{Cert: cert, Key: key, Refresh: 20 * time.Millisecond})
+	stream, err := dial(t, addr, Files{CA: before.File}).Watch(t.Context(), &healthpb.HealthCheckRequest{})
+	require.NoError(t, err)
+	_, err = stream.Recv()
+	require.NoError(t, err)
+
+	after.IssueTo(t, "booking-svc", cert, key)
+	require.Eventually(t, func() bool { return check(t, addr, Files{CA: after.File}) == nil }, 10*time.Second, 50*time.Millisecond)
+	require.Error(t, check(t, addr, Files{CA: before.File}))
+	for range 5 {
+		_, err = stream.Recv()
+		require.NoError(t, err, "the connection from before goes on")
+	}
+}
+
+func TestWrongFiles(t *testing.T) {
+	ca := testenv.NewAuthority(t)
+	cert, key := ca.Issue(t, "booking-svc")
+	_, otherKey := ca.Issue(t, "booking-svc")
+	nonsense := filepath.Join(t.TempDir(), "nonsense.pem")
+	require.NoError(t, os.WriteFile(nonsense, []byte("nonsense"), 0o600))
+	for _, files := range []Files{
+		{Cert: cert, Key: otherKey}, {Cert: nonsense, Key: key}, {Cert: cert + ".not", Key: key},
+		{Cert: cert, Key: key, CA: nonsense}, {Cert: cert, Key: key, CA: "not-there.pem"},
+	} {
+		for _, open := range []func(Files) (credentials.TransportCredentials, func(), error){Server, Client} {
+			_, _, err := open(files)
+			require.Error(t, err)
+			wrong := files.Cert
+			if files.CA != "" {
+				wrong = files.CA
+			}
+			require.ErrorContains(t, err, wrong)
+		}
+	}
+	_, err := ClientConfig(nonsense)
+	require.ErrorContains(t, err, nonsense)
+}
