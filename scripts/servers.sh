@@ -26,6 +26,7 @@ install_missing() {
 	[[ ${want_postgres:-} == no ]] || command -v pgbouncer >/dev/null || packages+=(pgbouncer) # for a test of its own
 	[[ ${want_redis:-} == no ]] || command -v redis-server >/dev/null || packages+=(redis-server)
 	if [[ ${want_kafka:-} != no ]]; then
+		command -v openssl >/dev/null || packages+=(openssl) # for the listener that takes only TLS
 		command -v java >/dev/null || packages+=(default-jre-headless)
 		[[ -d $kafka_jars ]] || command -v mvn >/dev/null || packages+=(maven)
 	fi

@@ -4,7 +4,8 @@
 #	scripts/with-servers.sh go test -tags=integration ./...
 #
 # Starts the servers on free ports with empty data in a temporary directory, tells the command where
-# they are (TEST_POSTGRES_URL, TEST_REDIS_ADDR, TEST_KAFKA_BROKERS), stops exactly these servers when
+# they are (TEST_POSTGRES_URL, TEST_REDIS_ADDR, TEST_KAFKA_BROKERS; TEST_KAFKA_SECURE, which takes only TLS
+# with the authority in TEST_KAFKA_CA and the user booking with TEST_KAFKA_PASSWORD), stops exactly these servers when
 # it ends, and exits with its status. A variable that is set already means a server that is there:
 # it is used, and none is started in its place. What is missing is installed (scripts/apt-install.sh),
 # Kafka by Maven (test/kafka/pom.xml). TEST_FSYNC=on makes PostgreSQL write to the disk as in
@@ -103,11 +104,23 @@ start_kafka() {
 	broker=$(free_port)
 	controller=$(free_port)
 	while [[ $controller == "$broker" ]]; do controller=$(free_port); done
+	secure=$(free_port)
+	while [[ $secure == "$broker" || $secure == "$controller" ]]; do secure=$(free_port); done
+	TEST_KAFKA_PASSWORD=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost \
+		-addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout "$dir/kafka-key.pem" -out "$dir/kafka-ca.pem" 2>/dev/null
+	cat "$dir/kafka-key.pem" "$dir/kafka-ca.pem" >"$dir/kafka-keystore.pem"
 	cat "$root/test/kafka/broker.properties" - >"$dir/kafka.properties" <<END
 controller.quorum.voters=1@127.0.0.1:$controller
-listeners=PLAINTEXT://127.0.0.1:$broker,CONTROLLER://127.0.0.1:$controller
-advertised.listeners=PLAINTEXT://127.0.0.1:$broker
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:$broker,SECURE://127.0.0.1:$secure,CONTROLLER://127.0.0.1:$controller
+advertised.listeners=PLAINTEXT://127.0.0.1:$broker,SECURE://127.0.0.1:$secure
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SECURE:SASL_SSL,CONTROLLER:PLAINTEXT
+listener.name.secure.ssl.keystore.type=PEM
+listener.name.secure.ssl.keystore.location=$dir/kafka-keystore.pem
+listener.name.secure.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
+listener.name.secure.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_booking="$TEST_KAFKA_PASSWORD";
+listener.name.secure.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.secure.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 log.dirs=$dir/kafka
 # A test may forbid something on a topic of its own; everything else is allowed.
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
@@ -118,12 +131,14 @@ END
 	setsid bash -euc '
 		quick="-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto"
 		java $quick -Dorg.slf4j.simpleLogger.defaultLogLevel=error -cp "$1/*" \
-			kafka.tools.StorageTool format -t "$(od -An -N16 -tx1 /dev/urandom | tr -d " \n" | cut -c1-22)" -c "$2"
+			kafka.tools.StorageTool format -t "$(od -An -N16 -tx1 /dev/urandom | tr -d " \n" | cut -c1-22)" -c "$2" \
+			--add-scram "SCRAM-SHA-256=[name=booking,password=$3]" --add-scram "SCRAM-SHA-512=[name=booking,password=$3]"
 		exec java $quick -Xms128m -Xmx512m -Dorg.slf4j.simpleLogger.defaultLogLevel=warn \
 			-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info -cp "$1/*" kafka.Kafka "$2"
-	' start-kafka "$kafka_jars" "$dir/kafka.properties" >"$dir/kafka.log" 2>&1 </dev/null &
+	' start-kafka "$kafka_jars" "$dir/kafka.properties" "$TEST_KAFKA_PASSWORD" >"$dir/kafka.log" 2>&1 </dev/null &
 	kafka_pid=$!
-	export TEST_KAFKA_BROKERS="127.0.0.1:$broker"
+	export TEST_KAFKA_BROKERS="127.0.0.1:$broker" TEST_KAFKA_SECURE="127.0.0.1:$secure"
+	export TEST_KAFKA_CA="$dir/kafka-ca.pem" TEST_KAFKA_PASSWORD
 }
 
 postgres_ready() { "$(postgres_bin)/pg_isready" -q -h 127.0.0.1 -p "$postgres_port"; }

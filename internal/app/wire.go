@@ -65,9 +65,10 @@ type service struct {
 // build makes all parts. None of them connects yet.
 func build(ctx context.Context, cfg *config.Config, log zerolog.Logger) (s *service, err error) {
 	s = &service{cfg: cfg, log: log, registry: prometheus.NewRegistry()}
+	parts := s // What is answered is nil when a part cannot be made.
 	defer func() {
 		if err != nil {
-			s.close()
+			parts.close()
 		}
 	}()
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

@@ -23,6 +23,24 @@ func KafkaBrokers(t testing.TB) []string {
 	return strings.Split(variable(t, "TEST_KAFKA_BROKERS"), ",")
 }
 
+// SecureKafka is a listener of the same cluster that takes only TLS and a user by SASL: PLAIN, SCRAM-SHA-256
+// or SCRAM-SHA-512.
+type SecureKafka struct {
+	// Addr is host:port, CA the path of the authority of its certificate.
+	Addr, CA string
+	// User may do everything.
+	User, Password string
+}
+
+// KafkaWithTLS answers that listener.
+func KafkaWithTLS(t testing.TB) SecureKafka {
+	t.Helper()
+	return SecureKafka{
+		Addr: variable(t, "TEST_KAFKA_SECURE"), CA: variable(t, "TEST_KAFKA_CA"),
+		User: "booking", Password: variable(t, "TEST_KAFKA_PASSWORD"),
+	}
+}
+
 func variable(t testing.TB, name string) string {
 	t.Helper()
 	value := os.Getenv(name)

@@ -76,6 +76,14 @@ func (o Options) connString() string {
 	return b.String()
 }
 
+// named tells which setting is the only one that can be wrong by what is in a file.
+func (o Options) named() string {
+	if o.RootCert == "" {
+		return ""
+	}
+	return " (POSTGRES_SSLROOTCERT " + o.RootCert + ")"
+}
+
 func (o Options) apply(c *pgx.ConnConfig) {
 	if o.Password != "" {
 		c.Password = o.Password
@@ -102,7 +110,7 @@ var Planning = map[string]string{
 func NewPool(ctx context.Context, o Options) (*pgxpool.Pool, error) {
 	cfg, err := pgxpool.ParseConfig(o.connString())
 	if err != nil {
-		return nil, fmt.Errorf("postgres settings: %w", err)
+		return nil, fmt.Errorf("postgres settings%s: %w", o.named(), err)
 	}
 	o.apply(cfg.ConnConfig)
 	if o.Pooled {
@@ -139,7 +147,7 @@ func NewPool(ctx context.Context, o Options) (*pgxpool.Pool, error) {
 func openDB(o Options) (*sql.DB, error) {
 	cfg, err := pgx.ParseConfig(o.connString())
 	if err != nil {
-		return nil, fmt.Errorf("postgres settings: %w", err)
+		return nil, fmt.Errorf("postgres settings%s: %w", o.named(), err)
 	}
 	o.apply(cfg)
 	return stdlib.OpenDB(*cfg), nil

@@ -204,3 +204,29 @@ func TestMigrationsHaveNoTimeLimit(t *testing.T) {
 	_, err = MigrateUp(ctx, o)
 	require.ErrorIs(t, err, context.Canceled)
 }
+
+func TestTLS(t *testing.T) {
+	t.Parallel()
+	ca, other := testenv.NewAuthority(t), testenv.NewAuthority(t)
+	o := options(t, testenv.PgbouncerWithTLS(t, testenv.EmptyPostgresURL(t), ca))
+	o.Pooled = true
+	for _, test := range []struct {
+		mode, ca, wrong string
+	}{
+		{"verify-full", ca.File, ""},
+		{"verify-ca", ca.File, ""},
+		{"require", "", ""},
+		{"verify-full", other.File, "certificate"},
+		{"verify-ca", other.File, "certificate"},
+		{"verify-full", "", "certificate"},
+		{"disable", "", "SSL required"},
+	} {
+		o.SSLMode, o.RootCert, o.Host = test.mode, test.ca, "localhost"
+		err := newPool(t, o).Ping(t.Context())
+		if test.wrong == "" {
+			require.NoError(t, err, "%+v", test)
+		} else {
+			require.ErrorContains(t, err, test.wrong, "%+v", test)
+		}
+	}
+}
