@@ -7,7 +7,7 @@ TOOLS := .bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev demo build generate proto-baseline fmt lint lint-proto test test-unit faults bench bench-growth bench-short evening allocations tools ci clean FORCE
+.PHONY: help run dev demo build generate proto-baseline fmt lint lint-proto test test-unit faults bench bench-growth bench-short evening allocations vulnerabilities tools ci clean FORCE
 
 help: ## Print what there is.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ evening: ## Play a Saturday evening of 50,000 restaurants (see docs/evening.md).
 allocations: ## Compare what calls allocate with the last commit (ARGS=REV).
 	@scripts/allocations.sh $(ARGS)
 
+vulnerabilities: ## Look for known vulnerabilities in what the service calls.
+	@scripts/vulnerabilities.sh
+
 test-unit: ## Run the tests that need no servers.
 	$(GO) test ./...
 
@@ -87,6 +90,9 @@ $(TOOLS)/golangci-lint: tools/lint/go.mod tools/lint/go.sum
 
 $(TOOLS)/benchstat: tools/bench/go.mod tools/bench/go.sum
 	$(GO) -C tools/bench build -o $(CURDIR)/$@ golang.org/x/perf/cmd/benchstat
+
+$(TOOLS)/govulncheck: tools/vuln/go.mod tools/vuln/go.sum
+	$(GO) -C tools/vuln build -o $(CURDIR)/$@ golang.org/x/vuln/cmd/govulncheck
 
 $(TOOLS)/protoc-gen-go: go.mod
 	$(GO) build -o $@ google.golang.org/protobuf/cmd/protoc-gen-go

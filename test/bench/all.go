@@ -41,6 +41,7 @@ func (b *bench) all(ctx context.Context, o options, db *pgxpool.Pool, r *report)
 		{"answer → event, 500/s", func() (claim, error) { return b.deliveryClaim(ctx, 500, 100*time.Millisecond, o) }},
 		{"drain of 100,000 events", func() (claim, error) { return b.drainClaim(ctx, db, r) }},
 		{"start to ready", func() (claim, error) { return b.startClaim(o.rounds) }},
+		{"640 clients with MAX_CALLS=64", func() (claim, error) { return b.overloadClaim(ctx, o.rounds, d) }},
 		{"three replicas", func() (claim, error) { return b.replicasClaim(ctx, o.rounds, d) }},
 	} {
 		if !o.wants(m.name) {

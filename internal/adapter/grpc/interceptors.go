@@ -155,9 +155,9 @@ func (i interceptors) limit(ctx context.Context, req any, info *grpc.UnaryServer
 	ended := make(chan outcome, 1)
 	left := make(chan struct{})
 	i.handlers.run(func() {
-		defer door.leave() // It is inside for as long as it works.
 		defer cancel()
 		resp, err := next(ctx, req)
+		door.leave() // It is inside for as long as it works, and not when its caller comes again.
 		ended <- outcome{resp, err}
 		select {
 		case <-left:
