@@ -68,6 +68,9 @@ func (i interceptors) identify(ctx context.Context, req any, info *grpc.UnarySer
 	return next(ctx, req)
 }
 
+// nobody is a caller who is not known, where that does not matter.
+var nobody = &callers.Caller{}
+
 // caller answers who calls. When everybody may, that is the name in the certificate, or nobody.
 func (i interceptors) caller(ctx context.Context) (*callers.Caller, error) {
 	certificate := certificateOf(ctx)
@@ -79,7 +82,7 @@ func (i interceptors) caller(ctx context.Context) (*callers.Caller, error) {
 		return i.Callers.Identify(certificate, token)
 	}
 	if certificate == nil {
-		return &callers.Caller{}, nil
+		return nobody, nil
 	}
 	name, err := callers.NameIn(certificate)
 	return &callers.Caller{Name: name}, err

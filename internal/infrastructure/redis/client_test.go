@@ -94,6 +94,7 @@ func TestSeveralAddressesAreACluster(t *testing.T) {
 	}{
 		{Options{Addrs: []string{"127.0.0.1:1"}}, "*redis.Client"},
 		{Options{Addrs: []string{"127.0.0.1:1", "127.0.0.1:2"}}, "*redis.ClusterClient"},
+		{Options{Addrs: []string{"127.0.0.1:1"}, Cluster: true}, "*redis.ClusterClient"},
 		{Options{Addrs: []string{"127.0.0.1:1"}, Master: "main"}, "*redis.Client"},
 	} {
 		client, err := NewClient(test.options)
