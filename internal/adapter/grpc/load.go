@@ -52,7 +52,7 @@ func (g *gate) leave() {
 // maxRates is how many callers are remembered before those are forgotten who have not called for a while.
 const maxRates = 10_000
 
-// rates are the callers' token buckets. A nil one lets everybody call.
+// rates are the callers' token buckets.
 type rates struct {
 	perSecond rate.Limit
 	burst     int
@@ -61,6 +61,7 @@ type rates struct {
 	callers map[string]*rate.Limiter
 }
 
+// newRates answers nil for no limit.
 func newRates(perSecond, burst int) *rates {
 	if perSecond == 0 {
 		return nil
@@ -73,9 +74,6 @@ func newRates(perSecond, burst int) *rates {
 
 // take takes a token of the caller, and answers how long to wait if there is none: then none is taken.
 func (r *rates) take(caller string, now time.Time) (wait time.Duration) {
-	if r == nil {
-		return 0
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	limiter, ok := r.callers[caller]
