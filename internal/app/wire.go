@@ -117,7 +117,7 @@ func build(ctx context.Context, cfg *config.Config, log zerolog.Logger) (s *serv
 	s.grpc, health = grpcadapter.NewServer(grpcadapter.NewHandler(s.bookings), grpcadapter.Options{
 		Logger: log, Metrics: m, RequestTimeout: cfg.RequestTimeout,
 	})
-	s.readiness = newReadiness(health, log,
+	s.readiness = newReadiness(health, log, m,
 		dependency{nameOfPostgres, true, s.workerPool.Ping},
 		dependency{nameOfSchema, true, func(ctx context.Context) error { return CheckSchema(ctx, s.workerPool) }},
 		dependency{string(dom.Redis), false, func(ctx context.Context) error { return s.redis.Ping(ctx).Err() }},
