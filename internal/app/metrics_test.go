@@ -34,6 +34,9 @@ against the service: ` + "`go test ./internal/app -run TestMetricsAreListed -upd
 | --- | --- | --- | --- |
 `
 
+// neverWritten are metrics that Kafka's client registers and, as it is set, never gives a value.
+var neverWritten = regexp.MustCompile(`^kafka_client_((buffered_)?fetch_\w+|produce_(batches|records|compressed_bytes)_total)$`)
+
 // docs/metrics.md has every metric of the service, of its pools, of Kafka's client and of Go, with its labels.
 func TestMetricsAreListed(t *testing.T) {
 	s, err := build(t.Context(), settings(t), zerolog.Nop())
@@ -48,6 +51,8 @@ func TestMetricsAreListed(t *testing.T) {
 		d := parseDesc(t, desc)
 		kind, known := types[d.name]
 		switch {
+		case neverWritten.MatchString(d.name):
+			continue
 		case known:
 		case strings.HasSuffix(d.name, "_total"):
 			kind = "counter"
