@@ -7,7 +7,7 @@ TOOLS := .bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev demo build generate proto-baseline fmt lint lint-proto test test-unit faults bench bench-growth bench-short evening allocations vulnerabilities tools ci clean FORCE
+.PHONY: help run dev demo build generate proto-baseline fmt lint lint-proto test test-unit faults bench bench-growth bench-short evening allocations vulnerabilities alerts tools ci clean FORCE
 
 help: ## Print what there is.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,7 @@ $(BIN): FORCE
 generate: $(TOOLS)/buf $(TOOLS)/protoc-gen-go $(TOOLS)/protoc-gen-go-grpc ## Generate the code of the contract and the mocks.
 	cd proto && PATH="$(CURDIR)/$(TOOLS):$$PATH" buf generate
 	$(GO) generate ./...
+	$(GO) -C tools/watch run . ../../deploy/grafana/dashboards/booking-svc.json
 
 proto-baseline: $(TOOLS)/buf ## Accept the contract as it is now as what may not be broken.
 	cd proto && ../$(TOOLS)/buf build --exclude-source-info -o baseline.binpb
@@ -47,6 +48,9 @@ lint-proto: $(TOOLS)/buf
 
 test: ## Run all tests, on real servers (installs what is missing).
 	@scripts/test.sh
+
+alerts: ## Check the dashboard and the alert rules (see docs/operations.md).
+	@scripts/alerts.sh
 
 faults: ## Prove the promises under faults (ARGS="-seed 1 -short", see docs/reliability.md).
 	@scripts/faults.sh $(ARGS)

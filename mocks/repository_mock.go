@@ -150,6 +150,21 @@ func (mr *MockRepositoryMockRecorder) ListBookings(ctx, f any) *gomock.Call {
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "ListBookings", reflect.TypeOf((*MockRepository)(nil).ListBookings), ctx, f)
 }
 
+// LongestOverdue mocks base method.
+func (m *MockRepository) LongestOverdue(ctx context.Context) (time.Duration, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "LongestOverdue", ctx)
+	ret0, _ := ret[0].(time.Duration)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// LongestOverdue indicates an expected call of LongestOverdue.
+func (mr *MockRepositoryMockRecorder) LongestOverdue(ctx any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "LongestOverdue", reflect.TypeOf((*MockRepository)(nil).LongestOverdue), ctx)
+}
+
 // TakenTables mocks base method.
 func (m *MockRepository) TakenTables(ctx context.Context, venueID string, tableIDs []string, during booking.Sitting) (map[string]bool, error) {
 	m.ctrl.T.Helper()

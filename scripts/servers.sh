@@ -24,6 +24,7 @@ install_missing() {
 	local packages=()
 	[[ ${want_postgres:-} == no || -n $(postgres_bin) ]] || packages+=(postgresql) # pgbench is in it
 	[[ ${want_postgres:-} == no ]] || command -v pgbouncer >/dev/null || packages+=(pgbouncer) # for a test of its own
+	[[ ${want_postgres:-} == no ]] || command -v prometheus >/dev/null || packages+=(prometheus) # the same
 	[[ ${want_redis:-} == no ]] || command -v redis-server >/dev/null || packages+=(redis-server)
 	if [[ ${want_kafka:-} != no ]]; then
 		command -v openssl >/dev/null || packages+=(openssl) # for the listener that takes only TLS

@@ -36,5 +36,6 @@ if [[ ${1:-} == --on-servers ]]; then
 fi
 
 step "unit tests" unit
+step "dashboard and alerts" scripts/alerts.sh
 step "tests on servers" scripts/with-servers.sh scripts/test.sh --on-servers
 verdict "make test"

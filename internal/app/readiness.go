@@ -47,11 +47,15 @@ type dependency struct {
 	check func(context.Context) error
 }
 
+// dependencyMetrics take what the looks find.
+type dependencyMetrics interface{ SetDependency(name string, up bool) }
+
 // readiness keeps an eye on the dependencies and tells gRPC health and /readyz what came of it.
 type readiness struct {
 	dependencies []dependency
 	health       *health.Server
 	log          zerolog.Logger
+	metrics      dependencyMetrics
 	// firstReady is closed when all that is needed is there for the first time.
 	firstReady chan struct{}
 
@@ -63,8 +67,8 @@ type readiness struct {
 	errs map[string]error
 }
 
-func newReadiness(h *health.Server, log zerolog.Logger, dependencies ...dependency) *readiness {
-	r := &readiness{dependencies: dependencies, health: h, log: log, firstReady: make(chan struct{}), errs: make(map[string]error)}
+func newReadiness(h *health.Server, log zerolog.Logger, m dependencyMetrics, dependencies ...dependency) *readiness {
+	r := &readiness{dependencies: dependencies, health: h, log: log, metrics: m, firstReady: make(chan struct{}), errs: make(map[string]error)}
 	grpcadapter.SetServing(h, false)
 	return r
 }
@@ -118,6 +122,7 @@ func (r *readiness) update(d dependency, err error) {
 		r.log.Info().Str("dependency", d.name).Msg("Dependency is back")
 	}
 	r.errs[d.name] = err
+	r.metrics.SetDependency(d.name, err == nil)
 
 	ready := true
 	for _, d := range r.dependencies {

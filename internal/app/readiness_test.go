@@ -10,22 +10,31 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+
+	"github.com/bookingcontrol/booker-booking-svc/internal/infrastructure/metrics"
 )
 
 // fakeDependencies are two that are needed and one that is not; their errors can be set.
 type fakeDependencies struct {
 	postgres, redis error
 	log             bytes.Buffer
+	up              upByName
 	health          *health.Server
 }
 
+// upByName is what the looks found, as the metrics were told it.
+type upByName map[string]bool
+
+func (u upByName) SetDependency(name string, up bool) { u[name] = up }
+
 func (f *fakeDependencies) readiness() *readiness {
-	f.health = health.NewServer()
-	return newReadiness(f.health, zerolog.New(&f.log),
+	f.health, f.up = health.NewServer(), upByName{}
+	return newReadiness(f.health, zerolog.New(&f.log), f.up,
 		dependency{"postgres", true, func(context.Context) error { return f.postgres }},
 		dependency{"redis", false, func(context.Context) error { return f.redis }},
 	)
@@ -62,6 +71,7 @@ func TestReadinessFollowsTheDependencies(t *testing.T) {
 	r := f.readiness()
 
 	f.requireHealth(t, healthpb.HealthCheckResponse_NOT_SERVING)
+	require.Empty(t, f.up, "nothing is known yet")
 	code, report := get(t, r)
 	require.Equal(t, http.StatusServiceUnavailable, code)
 	require.Equal(t, map[string]string{"postgres": "missing", "redis": "degraded"}, report.Dependencies)
@@ -84,6 +94,7 @@ func TestReadinessFollowsTheDependencies(t *testing.T) {
 	code, report = get(t, r)
 	require.Equal(t, http.StatusOK, code, "Redis is not needed")
 	require.Equal(t, "degraded", report.Dependencies["redis"])
+	require.Equal(t, upByName{"postgres": true, "redis": false}, f.up)
 	require.Equal(t, 1, bytes.Count(f.log.Bytes(), []byte(`"dependency":"redis"`)), "logged once, not at each look")
 
 	f.postgres = errors.New("connection refused")
@@ -140,7 +151,7 @@ func TestReadinessIgnoresALookThatWasBrokenOff(t *testing.T) {
 func TestReadinessLooksAtEachOnItsOwn(t *testing.T) {
 	hangs := dependency{"kafka", false, func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }}
 	answers := dependency{"postgres", true, func(context.Context) error { return nil }}
-	r := newReadiness(health.NewServer(), zerolog.Nop(), hangs, answers)
+	r := newReadiness(health.NewServer(), zerolog.Nop(), metrics.New(prometheus.NewRegistry()), hangs, answers)
 	require.Error(t, r.problem("postgres"), "nothing is known yet")
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})

@@ -144,7 +144,7 @@ func build(ctx context.Context, cfg *config.Config, log zerolog.Logger) (s *serv
 			RequestBytes: cfg.MaxRequestBytes, Streams: cfg.MaxStreams,
 		},
 	})
-	s.readiness = newReadiness(health, log,
+	s.readiness = newReadiness(health, log, m,
 		dependency{nameOfPostgres, true, s.workerPool.Ping},
 		dependency{nameOfSchema, true, func(ctx context.Context) error { return CheckSchema(ctx, s.workerPool) }},
 		dependency{string(dom.Redis), false, func(ctx context.Context) error { return s.redis.Ping(ctx).Err() }},

@@ -152,7 +152,7 @@ var specified = map[string][]string{
 // additional are metrics that the service has besides.
 var additional = []string{
 	"booking_changes_total", "booking_create_batch_size", "booking_holds_lost_total", "booking_redis_fallbacks_total",
-	"outbox_pending", "outbox_oldest_pending_age_seconds", "outbox_dlq",
+	"booking_holds_overdue_seconds", "booking_dependency_up", "outbox_pending", "outbox_oldest_pending_age_seconds", "outbox_dlq",
 }
 
 func TestMetrics(t *testing.T) {

@@ -116,6 +116,9 @@ func useRepository(t *testing.T, repo *Repository) {
 		require.NoError(t, err)
 		require.True(t, changed)
 	}
+	overdue, err := repo.LongestOverdue(ctx)
+	require.NoError(t, err)
+	require.Positive(t, overdue)
 	expired, err := repo.ExpireHolds(ctx, 100, dom.Origin{})
 	require.NoError(t, err)
 	require.NotEmpty(t, expired)

@@ -126,6 +126,18 @@ func (r *Repository) VenueZone(ctx context.Context, venueID string) (zone string
 	return zone, err
 }
 
+// LongestOverdue implements dom.Repository. It reads the first entry of the index that the sweep reads.
+func (r *Repository) LongestOverdue(ctx context.Context) (longest time.Duration, err error) {
+	err = r.read(ctx, "longest_overdue", func(conn *pgxpool.Conn) error {
+		return conn.QueryRow(ctx, `
+			SELECT coalesce((
+				SELECT clock_timestamp() - expires_at FROM bookings
+				WHERE status = 'held' AND expires_at <= now() ORDER BY expires_at LIMIT 1
+			), interval '0')`).Scan(&longest)
+	})
+	return longest, err
+}
+
 // DeleteOldKeys implements dom.Repository.
 func (r *Repository) DeleteOldKeys(ctx context.Context, age time.Duration, limit int) (deleted int, err error) {
 	err = r.read(ctx, "delete_old_keys", func(conn *pgxpool.Conn) error {

@@ -49,6 +49,8 @@ type Repository interface {
 	// ExpireHolds expires overdue holds, at most limit, and answers them. Holds that another
 	// caller works on are passed over; all are, while another caller is in here.
 	ExpireHolds(ctx context.Context, limit int, origin Origin) ([]*Booking, error)
+	// LongestOverdue answers for how long the hold is overdue that is so for the longest; 0 when none is.
+	LongestOverdue(ctx context.Context) (time.Duration, error)
 	// VenueZone answers the time zone of the venue's latest sitting.
 	//
 	// Errors: ErrNotFound, when the venue has no booking.

@@ -31,6 +31,8 @@ type Metrics struct {
 	redisFallbacks prometheus.Counter
 	changes        *prometheus.CounterVec
 	createBatches  prometheus.Histogram
+	holdsOverdue   prometheus.Gauge
+	dependencyUp   *prometheus.GaugeVec
 	outboxPending  prometheus.Gauge
 	outboxOldest   prometheus.Gauge
 	outboxDLQ      prometheus.Gauge
@@ -51,6 +53,11 @@ func New(reg prometheus.Registerer) *Metrics {
 	}
 	gauge := func(name, help string) prometheus.Gauge {
 		g := prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels})
+		reg.MustRegister(g)
+		return g
+	}
+	gauges := func(name, help string, by ...string) *prometheus.GaugeVec {
+		g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, by)
 		reg.MustRegister(g)
 		return g
 	}
@@ -80,6 +87,8 @@ func New(reg prometheus.Registerer) *Metrics {
 		redisFallbacks: counter("booking_redis_fallbacks_total", "Times that the service went on without Redis, because it was away."),
 		changes:        counters("booking_changes_total", "Changes of bookings, by the state that they led to.", "status"),
 		createBatches:  createBatches,
+		holdsOverdue:   gauge("booking_holds_overdue_seconds", "How long the hold is overdue that is so for the longest, by the database's clock; 0 when none is."),
+		dependencyUp:   gauges("booking_dependency_up", "Whether the last look at a neighbour found it usable: 1 or 0. The schema counts as one.", "dependency"),
 		outboxPending:  gauge("outbox_pending", "Events that wait to be sent to Kafka."),
 		outboxOldest:   gauge("outbox_oldest_pending_age_seconds", "Age of the oldest event that waits to be sent."),
 		outboxDLQ:      gauge("outbox_dlq", "Events that were given up and wait for an operator."),
@@ -121,6 +130,18 @@ func (m *Metrics) BookingChanged(status string) { m.changes.WithLabelValues(stat
 
 // CreatesGathered counts a batch of n creates that are written together.
 func (m *Metrics) CreatesGathered(n int) { m.createBatches.Observe(float64(n)) }
+
+// SetHoldsOverdue sets how long the hold is overdue that is so for the longest.
+func (m *Metrics) SetHoldsOverdue(longest time.Duration) { m.holdsOverdue.Set(longest.Seconds()) }
+
+// SetDependency sets whether a neighbour can be used.
+func (m *Metrics) SetDependency(name string, up bool) {
+	value := 0.
+	if up {
+		value = 1
+	}
+	m.dependencyUp.WithLabelValues(name).Set(value)
+}
 
 // SetOutbox sets what is known of the outbox.
 func (m *Metrics) SetOutbox(pending int64, oldest time.Duration, dlq int64) {

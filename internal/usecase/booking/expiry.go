@@ -23,6 +23,7 @@ const (
 // StartExpiredHoldsWorker expires overdue holds until ctx ends. Any number of replicas may run it.
 func (s *Service) StartExpiredHoldsWorker(ctx context.Context) {
 	every(ctx, s.cfg.ExpiryInterval, func() {
+		defer s.measureOverdue(ctx)
 		for began := time.Now(); s.expireHolds(ctx) == expiryBatch; began = time.Now() {
 			// A full batch came: there may be more.
 			if !sleep(ctx, expirySpacing-time.Since(began)) {
@@ -30,6 +31,17 @@ func (s *Service) StartExpiredHoldsWorker(ctx context.Context) {
 			}
 		}
 	})
+}
+
+// measureOverdue tells what the sweeps left, whichever replica made them and whatever kept them from it.
+func (s *Service) measureOverdue(ctx context.Context) {
+	longest, err := s.repo.LongestOverdue(untraced(ctx))
+	if err != nil {
+		// With a database that is away the sweep has just said so, each second.
+		zerolog.Ctx(ctx).Debug().Err(err).Msg("Failed to measure overdue holds")
+		return
+	}
+	s.metrics.SetHoldsOverdue(longest)
 }
 
 // StartKeyCleanup removes old idempotency keys until ctx ends.

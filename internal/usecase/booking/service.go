@@ -37,6 +37,8 @@ type Metrics interface {
 	RedisFallback()
 	// BookingChanged counts a change of a booking into status.
 	BookingChanged(status string)
+	// SetHoldsOverdue sets how long the hold is overdue that is so for the longest.
+	SetHoldsOverdue(longest time.Duration)
 }
 
 // Service runs the use cases. Its methods are safe for concurrent use.

@@ -26,10 +26,16 @@ type counts struct {
 	mu                         sync.Mutex
 	lost, fallbacks, committed int
 	changes                    map[string]int
+	overdue                    time.Duration
 }
 
 func (c *counts) HoldLost()      { c.mu.Lock(); c.lost++; c.mu.Unlock() }
 func (c *counts) RedisFallback() { c.mu.Lock(); c.fallbacks++; c.mu.Unlock() }
+func (c *counts) SetHoldsOverdue(longest time.Duration) {
+	c.mu.Lock()
+	c.overdue = longest
+	c.mu.Unlock()
+}
 func (c *counts) BookingChanged(status string) {
 	c.mu.Lock()
 	c.changes[status]++
@@ -612,6 +618,36 @@ func TestExpiredHoldsWorker(t *testing.T) {
 	owner, err := f.holds.GetHold(context.Background(), key)
 	require.NoError(t, err)
 	require.Equal(t, "another", owner)
+}
+
+// sweepless is a repository whose sweeps fail.
+type sweepless struct{ *bookingtest.MemoryRepository }
+
+func (sweepless) ExpireHolds(context.Context, int, dom.Origin) ([]*dom.Booking, error) {
+	return nil, &dom.UnavailableError{Dependency: dom.Postgres}
+}
+
+// Sweeps that fail, whoever makes them, show in how long the longest overdue hold is so.
+func TestOverdueHoldsAreMeasured(t *testing.T) {
+	f := newFixture(t)
+	f.offers(table("t1"))
+	_, err := f.CreateBooking(context.Background(), command("t1"))
+	require.NoError(t, err)
+	f.repo.Advance(16 * time.Minute)
+	measured := func(s *Service, is func(time.Duration) bool) {
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan struct{})
+		go func() { s.StartExpiredHoldsWorker(ctx); close(done) }()
+		require.Eventually(t, func() bool {
+			f.counts.mu.Lock()
+			defer f.counts.mu.Unlock()
+			return is(f.counts.overdue)
+		}, 5*time.Second, 10*time.Millisecond)
+		cancel()
+		<-done
+	}
+	measured(f.on(sweepless{f.repo}, f.holds), func(d time.Duration) bool { return d >= time.Minute && d < 2*time.Minute })
+	measured(f.Service, func(d time.Duration) bool { return d == 0 })
 }
 
 func TestCheckTableAvailability(t *testing.T) {

@@ -215,6 +215,19 @@ func (r *MemoryRepository) VenueZone(_ context.Context, venueID string) (string,
 	return latest.TimeZone, nil
 }
 
+// LongestOverdue implements dom.Repository.
+func (r *MemoryRepository) LongestOverdue(context.Context) (longest time.Duration, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.now()
+	for _, b := range r.bookings {
+		if b.Overdue(now) {
+			longest = max(longest, now.Sub(b.ExpiresAt))
+		}
+	}
+	return longest, nil
+}
+
 // DeleteOldKeys implements dom.Repository.
 func (r *MemoryRepository) DeleteOldKeys(_ context.Context, age time.Duration, limit int) (int, error) {
 	r.mu.Lock()

@@ -371,8 +371,10 @@ func expireBatches(t *testing.T, r Repository) {
 	firm := mustCreate(t, r, New("v", "t5", 0))
 	_, _, err := r.ChangeBooking(ctx, firm.ID, change(dom.StatusConfirmed))
 	require.NoError(t, err)
+	requireOverdue(t, r, 0)
 	r.Advance(16 * time.Minute)
 	mustCreate(t, r, New("v", "t6", 0))
+	requireOverdue(t, r, time.Minute)
 	seen := make(map[string]bool)
 	for _, want := range []int{3, 2, 0} {
 		expired, err := r.ExpireHolds(ctx, 3, origin())
@@ -385,7 +387,20 @@ func expireBatches(t *testing.T, r Repository) {
 		}
 	}
 	require.Len(t, seen, 5)
+	requireOverdue(t, r, 0)
 	mustCreate(t, r, New("v", "t0", 0))
+}
+
+// requireOverdue takes the moment for right that the test itself has needed.
+func requireOverdue(t *testing.T, r Repository, want time.Duration) {
+	t.Helper()
+	longest, err := r.LongestOverdue(context.Background())
+	require.NoError(t, err)
+	if want == 0 {
+		require.Zero(t, longest)
+		return
+	}
+	require.InDelta(t, want.Seconds(), longest.Seconds(), 30)
 }
 
 func lists(t *testing.T, r Repository) {
