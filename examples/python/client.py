@@ -19,6 +19,9 @@ from booking import booking_pb2, booking_pb2_grpc
 # Balancing, health checks, limits and retries, as docs/clients.md recommends them: the same file for all languages.
 SERVICE_CONFIG = Path(__file__).parent.parent / "client" / "service_config.json"
 
+# Limits of a call, in seconds: gRPC's core does not tell the service those of the service config.
+CREATE_TIMEOUT, CALL_TIMEOUT = 6.0, 10.0
+
 # How long a create is tried for, and the waits between attempts, in seconds.
 PATIENCE = 20.0
 FIRST_BACKOFF, MAX_BACKOFF = 0.2, 5.0
@@ -63,7 +66,7 @@ def create(service: booking_pb2_grpc.BookingServiceStub, request: booking_pb2.Cr
     backoff = FIRST_BACKOFF
     while True:
         try:
-            return service.CreateBooking(request)  # Each attempt has its own limit, by the service config.
+            return service.CreateBooking(request, timeout=CREATE_TIMEOUT)  # Each attempt has its own.
         except grpc.RpcError as error:
             asked = retry_delay(error)
             if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED) and not asked:
@@ -114,7 +117,9 @@ def run(address: str, request: booking_pb2.CreateBookingRequest) -> None:
         print("refused", refused(service, other))
 
         # Asking for the state that a booking is in already answers it, so this may be repeated: by the service config.
-        confirmed = service.ConfirmBooking(booking_pb2.ConfirmBookingRequest(id=held.id, admin_id="example"))
+        confirmed = service.ConfirmBooking(
+            booking_pb2.ConfirmBookingRequest(id=held.id, admin_id="example"), timeout=CALL_TIMEOUT
+        )
         print(confirmed.status, confirmed.id)
 
 
