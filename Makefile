@@ -26,7 +26,7 @@ build: $(BIN) ## Build bin/booking-svc.
 $(BIN): FORCE
 	@$(GO) build -o $@ ./cmd/booking-svc
 
-generate: $(TOOLS)/buf $(TOOLS)/protoc-gen-go $(TOOLS)/protoc-gen-go-grpc ## Generate the code of the contract and the mocks.
+generate: $(TOOLS)/buf $(TOOLS)/protoc-gen-go $(TOOLS)/protoc-gen-go-grpc $(TOOLS)/protoc-gen-doc ## Generate the code of the contract, the mocks, docs/api.md and docs/configuration.md.
 	cd proto && PATH="$(CURDIR)/$(TOOLS):$$PATH" buf generate
 	$(GO) generate ./...
 	$(GO) -C tools/watch run . ../../deploy/grafana/dashboards/booking-svc.json
@@ -81,7 +81,7 @@ ci: ## Run what CI runs.
 
 # Pinned in go.mod and the go.mod files under tools/: modules of their own, so that what a tool needs
 # does not decide what the service gets.
-tools: $(addprefix $(TOOLS)/,buf grpcurl golangci-lint protoc-gen-go protoc-gen-go-grpc) ## Build the tools into .bin/.
+tools: $(addprefix $(TOOLS)/,buf grpcurl golangci-lint protoc-gen-go protoc-gen-go-grpc protoc-gen-doc) ## Build the tools into .bin/.
 
 $(TOOLS)/buf: tools/go.mod tools/go.sum
 	$(GO) -C tools build -o $(CURDIR)/$@ github.com/bufbuild/buf/cmd/buf
@@ -103,6 +103,9 @@ $(TOOLS)/protoc-gen-go: go.mod
 
 $(TOOLS)/protoc-gen-go-grpc: go.mod
 	$(GO) build -o $@ google.golang.org/grpc/cmd/protoc-gen-go-grpc
+
+$(TOOLS)/protoc-gen-doc: tools/doc/go.mod tools/doc/go.sum
+	$(GO) -C tools/doc build -o $(CURDIR)/$@ github.com/pseudomuto/protoc-gen-doc/cmd/protoc-gen-doc
 
 clean: ## Remove what was built and fetched, but not the data of `make dev`.
 	rm -rf bin $(TOOLS) .cache

@@ -1,4 +1,6 @@
 // Package config reads the service's settings from the environment.
+//
+//go:generate go run ./doc -groups ../../.env.example -out ../../docs/configuration.md
 package config
 
 import (

@@ -161,9 +161,13 @@ func TestEnvExampleAgrees(t *testing.T) {
 	for line := range strings.Lines(string(data)) {
 		line = strings.TrimSuffix(line, "\n")
 		if name, value, ok := strings.Cut(line, "="); ok && !strings.HasPrefix(line, "#") {
-			found = append(found, Setting{name, value, comment})
+			found = append(found, Setting{Name: name, Default: value, Meaning: comment})
 		}
 		comment = strings.TrimPrefix(line, "# ")
 	}
-	require.Equal(t, Settings(), found)
+	settings := Settings()
+	for i := range settings {
+		settings[i].Values = ""
+	}
+	require.Equal(t, settings, found)
 }

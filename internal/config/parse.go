@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/url"
 	"os"
@@ -43,7 +44,7 @@ func secretFile(to *Secret, name string) func(string) error {
 		}
 		content, err := os.ReadFile(path)
 		if err != nil {
-			return unreadable(err)
+			return unreadable(path, err)
 		}
 		*to = Secret(strings.TrimRight(string(content), "\r\n"))
 		if *to == "" {
@@ -61,14 +62,20 @@ func file(to *string) func(string) error {
 		}
 		f, err := os.Open(path)
 		if err != nil {
-			return unreadable(err)
+			return unreadable(path, err)
 		}
 		*to = path
 		return f.Close()
 	}
 }
 
-func unreadable(err error) error { return fmt.Errorf("must be a file that can be read: %w", err) }
+func unreadable(path string, err error) error {
+	var cause *fs.PathError
+	if errors.As(err, &cause) {
+		err = cause.Err
+	}
+	return fmt.Errorf("must be a file that can be read, not %q: %w", path, err)
+}
 
 // permissions are what a caller may be given.
 var permissions = []string{"read", "book", "operate"}
@@ -85,7 +92,7 @@ func callers(to *map[string][]string) func(string) error {
 			granted := strings.Split(list, "+")
 			known := !slices.ContainsFunc(granted, func(p string) bool { return !slices.Contains(permissions, p) })
 			if _, twice := (*to)[name]; name == "" || twice || !known {
-				return fmt.Errorf("must give each name its permissions once, as admin-gateway=read+book+operate,venue-svc=read, not %q", entry)
+				return fmt.Errorf("must be names with permissions, each name once, as admin-gateway=read+book+operate,venue-svc=read, not %q", entry)
 			}
 			(*to)[name] = granted
 		}

@@ -1,12 +1,17 @@
 package config
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Setting describes a variable of the environment.
 type Setting struct {
 	Name    string
 	Default string
 	Meaning string
+	// Values says what a value has to be, as the error about a wrong one does; empty when anything is taken.
+	Values string
 }
 
 // Settings lists every variable that Load reads, in the order in which they are best read.
@@ -14,7 +19,7 @@ func Settings() []Setting {
 	all := (&Config{}).settings()
 	list := make([]Setting, len(all))
 	for i, s := range all {
-		list[i] = Setting{s.name, s.def, s.meaning}
+		list[i] = Setting{s.name, s.def, s.meaning, s.values()}
 	}
 	return list
 }
@@ -23,6 +28,16 @@ type setting struct {
 	name, def, meaning string
 	// set parses a value; its error goes on after the name: "must be …".
 	set func(value string) error
+}
+
+// values asks the setting itself what it takes, by a value that none of them takes but a secret.
+func (s setting) values() string {
+	err := s.set("\x00")
+	if err == nil {
+		return ""
+	}
+	rule, _, _ := strings.Cut(strings.TrimPrefix(err.Error(), "must be "), ", not \"")
+	return rule
 }
 
 const day = 24 * time.Hour

@@ -196,7 +196,8 @@ type CreateBookingRequest struct {
 	// The table; `table_id` is required, `room_id` optional, `venue_id` empty or equal to the
 	// request's.
 	Table *common.TableRef `protobuf:"bytes,2,opt,name=table,proto3" json:"table,omitempty"`
-	// The sitting. Required. The start may lie at most 30 minutes in the past and two years ahead.
+	// The sitting. Required. The start may lie at most 30 minutes in the past and 731 days ahead (the
+	// latter is the service's setting MAX_ADVANCE_DAYS).
 	Slot *common.Slot `protobuf:"bytes,3,opt,name=slot,proto3" json:"slot,omitempty"`
 	// Number of covers, 1-1000.
 	PartySize int32 `protobuf:"varint,4,opt,name=party_size,json=partySize,proto3" json:"party_size,omitempty"`
@@ -312,7 +313,7 @@ func (x *CreateBookingRequest) GetIdempotencyKey() string {
 // GetBookingRequest names a booking.
 type GetBookingRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Id of the booking. Required.
+	// Id of the booking, as CreateBooking answered it. Required.
 	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -360,9 +361,10 @@ type ListBookingsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id of the venue.
 	VenueId string `protobuf:"bytes,1,opt,name=venue_id,json=venueId,proto3" json:"venue_id,omitempty"`
-	// Local date of the start, `YYYY-MM-DD`.
+	// Date of the start, `YYYY-MM-DD`, local to the venue.
 	Date string `protobuf:"bytes,2,opt,name=date,proto3" json:"date,omitempty"`
-	// A status of the contract.
+	// One of requested, held, confirmed, seated, finished, cancelled, expired, no_show, rejected; no
+	// booking is requested or rejected.
 	Status string `protobuf:"bytes,3,opt,name=status,proto3" json:"status,omitempty"`
 	// Id of a table; finds bookings that have it as their table or joined to it.
 	TableId string `protobuf:"bytes,4,opt,name=table_id,json=tableId,proto3" json:"table_id,omitempty"`
@@ -788,9 +790,9 @@ func (x *MarkNoShowRequest) GetAdminId() string {
 // CheckTableAvailabilityRequest asks about tables of one venue.
 type CheckTableAvailabilityRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Id of the venue. Required.
+	// Id of the venue, 1-36 characters of letters, digits, '.', '_' and '-'. Required.
 	VenueId string `protobuf:"bytes,1,opt,name=venue_id,json=venueId,proto3" json:"venue_id,omitempty"`
-	// Ids of the tables, at most 1000. None is allowed and answered with none.
+	// Ids of the tables, same alphabet, at most 1000. None is allowed and answered with none.
 	TableIds []string `protobuf:"bytes,2,rep,name=table_ids,json=tableIds,proto3" json:"table_ids,omitempty"`
 	// The slot. Required.
 	Slot          *common.Slot `protobuf:"bytes,3,opt,name=slot,proto3" json:"slot,omitempty"`

@@ -44,10 +44,13 @@ const (
 //   - UNAVAILABLE, reason DEPENDENCY_UNAVAILABLE, with google.rpc.RetryInfo: a store or neighbour
 //     that the call needs is away; the outcome of a change may be unknown, repeating the same call
 //     is safe (CreateBooking: with an idempotency key);
-//   - INTERNAL: a fault of the service; the cause is in its log under the trace id.
+//   - DEADLINE_EXCEEDED, reason DEADLINE_EXCEEDED: the client's time, or the service's limit for a
+//     call (5 s by default), was over; what is said of UNAVAILABLE holds here too;
+//   - INTERNAL, reason INTERNAL, with google.rpc.RequestInfo: a fault of the service; the cause is
+//     in its log under the id that RequestInfo has.
 //
 // Each error but INVALID_ARGUMENT about fields carries google.rpc.ErrorInfo with the domain
-// `booking-svc` and the reason named below.
+// `booking-svc` and the reason named here.
 type BookingServiceClient interface {
 	// CreateBooking holds a table for a party for a limited time (15 minutes by default). The answer
 	// has the status `held` and is durable.
@@ -61,9 +64,11 @@ type BookingServiceClient interface {
 	CreateBooking(ctx context.Context, in *CreateBookingRequest, opts ...grpc.CallOption) (*Booking, error)
 	// GetBooking answers a booking by its id.
 	//
-	// Errors: NOT_FOUND, reason BOOKING_NOT_FOUND.
+	// Errors:
+	//   - NOT_FOUND, reason BOOKING_NOT_FOUND.
 	GetBooking(ctx context.Context, in *GetBookingRequest, opts ...grpc.CallOption) (*Booking, error)
-	// ListBookings answers the bookings that match all filters given, ordered by start, then id.
+	// ListBookings answers the bookings that match all filters given, ordered by start, then id. Give
+	// a venue and a date where you can: `total` counts all that match.
 	ListBookings(ctx context.Context, in *ListBookingsRequest, opts ...grpc.CallOption) (*ListBookingsResponse, error)
 	// ConfirmBooking turns a hold into a firm booking (held to confirmed). A booking that is already
 	// confirmed is answered as it is.
@@ -76,27 +81,35 @@ type BookingServiceClient interface {
 	// CancelBooking calls a booking off (held or confirmed to cancelled) and frees its tables. A
 	// booking that is already cancelled is answered as it is.
 	//
-	// Errors: as ConfirmBooking.
+	// Errors:
+	//   - NOT_FOUND, reason BOOKING_NOT_FOUND;
+	//   - FAILED_PRECONDITION, reason HOLD_EXPIRED: the hold ran out, so that there is nothing to cancel;
+	//   - FAILED_PRECONDITION, reason INVALID_TRANSITION: any other state.
 	CancelBooking(ctx context.Context, in *CancelBookingRequest, opts ...grpc.CallOption) (*Booking, error)
 	// MarkSeated notes that the party sits at its table (confirmed to seated). A party that is
 	// already seated is answered as it is.
 	//
 	// Errors:
 	//   - NOT_FOUND, reason BOOKING_NOT_FOUND;
-	//   - FAILED_PRECONDITION, reason INVALID_TRANSITION.
+	//   - FAILED_PRECONDITION, reason INVALID_TRANSITION: any other state.
 	MarkSeated(ctx context.Context, in *MarkSeatedRequest, opts ...grpc.CallOption) (*Booking, error)
 	// MarkFinished notes that the party has left (seated to finished) and frees its tables. A booking
 	// that is already finished is answered as it is.
 	//
-	// Errors: as MarkSeated.
+	// Errors:
+	//   - NOT_FOUND, reason BOOKING_NOT_FOUND;
+	//   - FAILED_PRECONDITION, reason INVALID_TRANSITION: any other state.
 	MarkFinished(ctx context.Context, in *MarkFinishedRequest, opts ...grpc.CallOption) (*Booking, error)
 	// MarkNoShow notes that the party did not come (confirmed or seated to no_show) and frees its
 	// tables. A booking that is already a no-show is answered as it is.
 	//
-	// Errors: as MarkSeated.
+	// Errors:
+	//   - NOT_FOUND, reason BOOKING_NOT_FOUND;
+	//   - FAILED_PRECONDITION, reason INVALID_TRANSITION: any other state.
 	MarkNoShow(ctx context.Context, in *MarkNoShowRequest, opts ...grpc.CallOption) (*Booking, error)
 	// CheckTableAvailability tells which tables of a venue are free of bookings during a slot. A hold
-	// that has run out counts as free. It knows bookings only, not the venue's tables or hours.
+	// that has run out counts as free. It knows bookings only, not the venue's tables or hours, and it
+	// only advises: whether a table can be had is decided by CreateBooking.
 	CheckTableAvailability(ctx context.Context, in *CheckTableAvailabilityRequest, opts ...grpc.CallOption) (*CheckTableAvailabilityResponse, error)
 }
 
@@ -210,10 +223,13 @@ func (c *bookingServiceClient) CheckTableAvailability(ctx context.Context, in *C
 //   - UNAVAILABLE, reason DEPENDENCY_UNAVAILABLE, with google.rpc.RetryInfo: a store or neighbour
 //     that the call needs is away; the outcome of a change may be unknown, repeating the same call
 //     is safe (CreateBooking: with an idempotency key);
-//   - INTERNAL: a fault of the service; the cause is in its log under the trace id.
+//   - DEADLINE_EXCEEDED, reason DEADLINE_EXCEEDED: the client's time, or the service's limit for a
+//     call (5 s by default), was over; what is said of UNAVAILABLE holds here too;
+//   - INTERNAL, reason INTERNAL, with google.rpc.RequestInfo: a fault of the service; the cause is
+//     in its log under the id that RequestInfo has.
 //
 // Each error but INVALID_ARGUMENT about fields carries google.rpc.ErrorInfo with the domain
-// `booking-svc` and the reason named below.
+// `booking-svc` and the reason named here.
 type BookingServiceServer interface {
 	// CreateBooking holds a table for a party for a limited time (15 minutes by default). The answer
 	// has the status `held` and is durable.
@@ -227,9 +243,11 @@ type BookingServiceServer interface {
 	CreateBooking(context.Context, *CreateBookingRequest) (*Booking, error)
 	// GetBooking answers a booking by its id.
 	//
-	// Errors: NOT_FOUND, reason BOOKING_NOT_FOUND.
+	// Errors:
+	//   - NOT_FOUND, reason BOOKING_NOT_FOUND.
 	GetBooking(context.Context, *GetBookingRequest) (*Booking, error)
-	// ListBookings answers the bookings that match all filters given, ordered by start, then id.
+	// ListBookings answers the bookings that match all filters given, ordered by start, then id. Give
+	// a venue and a date where you can: `total` counts all that match.
 	ListBookings(context.Context, *ListBookingsRequest) (*ListBookingsResponse, error)
 	// ConfirmBooking turns a hold into a firm booking (held to confirmed). A booking that is already
 	// confirmed is answered as it is.
@@ -242,27 +260,35 @@ type BookingServiceServer interface {
 	// CancelBooking calls a booking off (held or confirmed to cancelled) and frees its tables. A
 	// booking that is already cancelled is answered as it is.
 	//
-	// Errors: as ConfirmBooking.
+	// Errors:
+	//   - NOT_FOUND, reason BOOKING_NOT_FOUND;
+	//   - FAILED_PRECONDITION, reason HOLD_EXPIRED: the hold ran out, so that there is nothing to cancel;
+	//   - FAILED_PRECONDITION, reason INVALID_TRANSITION: any other state.
 	CancelBooking(context.Context, *CancelBookingRequest) (*Booking, error)
 	// MarkSeated notes that the party sits at its table (confirmed to seated). A party that is
 	// already seated is answered as it is.
 	//
 	// Errors:
 	//   - NOT_FOUND, reason BOOKING_NOT_FOUND;
-	//   - FAILED_PRECONDITION, reason INVALID_TRANSITION.
+	//   - FAILED_PRECONDITION, reason INVALID_TRANSITION: any other state.
 	MarkSeated(context.Context, *MarkSeatedRequest) (*Booking, error)
 	// MarkFinished notes that the party has left (seated to finished) and frees its tables. A booking
 	// that is already finished is answered as it is.
 	//
-	// Errors: as MarkSeated.
+	// Errors:
+	//   - NOT_FOUND, reason BOOKING_NOT_FOUND;
+	//   - FAILED_PRECONDITION, reason INVALID_TRANSITION: any other state.
 	MarkFinished(context.Context, *MarkFinishedRequest) (*Booking, error)
 	// MarkNoShow notes that the party did not come (confirmed or seated to no_show) and frees its
 	// tables. A booking that is already a no-show is answered as it is.
 	//
-	// Errors: as MarkSeated.
+	// Errors:
+	//   - NOT_FOUND, reason BOOKING_NOT_FOUND;
+	//   - FAILED_PRECONDITION, reason INVALID_TRANSITION: any other state.
 	MarkNoShow(context.Context, *MarkNoShowRequest) (*Booking, error)
 	// CheckTableAvailability tells which tables of a venue are free of bookings during a slot. A hold
-	// that has run out counts as free. It knows bookings only, not the venue's tables or hours.
+	// that has run out counts as free. It knows bookings only, not the venue's tables or hours, and it
+	// only advises: whether a table can be had is decided by CreateBooking.
 	CheckTableAvailability(context.Context, *CheckTableAvailabilityRequest) (*CheckTableAvailabilityResponse, error)
 	mustEmbedUnimplementedBookingServiceServer()
 }
