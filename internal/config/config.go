@@ -44,6 +44,9 @@ type Config struct {
 
 	Port        int
 	MetricsPort int
+	// SlowCall and SlowQuery are from when on a call and a statement are logged as slow; 0: never.
+	SlowCall  time.Duration
+	SlowQuery time.Duration
 	// Pprof serves the process's profiles on MetricsPort.
 	Pprof bool
 
@@ -78,6 +81,8 @@ type Config struct {
 	// OutboxRetryAfter is the wait before the first retry of an event that Kafka refused.
 	OutboxRetryAfter     time.Duration
 	IdempotencyRetention time.Duration
+	// GuestDataRetention is how long an ended booking keeps what its guest told; 0: for ever.
+	GuestDataRetention time.Duration
 
 	RequestTimeout  time.Duration
 	StartupTimeout  time.Duration
@@ -132,6 +137,11 @@ func Load(environ []string) (*Config, error) {
 	}
 	if !wrong["VENUE_TIMEOUT"] && !wrong["REQUEST_TIMEOUT"] && cfg.VenueTimeout >= cfg.RequestTimeout {
 		problems = append(problems, "VENUE_TIMEOUT must be shorter than REQUEST_TIMEOUT")
+	}
+	// A key that still answers its booking must find the request that made it.
+	if !wrong["GUEST_DATA_RETENTION"] && !wrong["IDEMPOTENCY_RETENTION"] &&
+		cfg.GuestDataRetention > 0 && cfg.GuestDataRetention < cfg.IdempotencyRetention {
+		problems = append(problems, "GUEST_DATA_RETENTION must be 0 or not shorter than IDEMPOTENCY_RETENTION")
 	}
 	if len(problems) > 0 {
 		return nil, &Error{problems}

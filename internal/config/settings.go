@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"github.com/bookingcontrol/booker-booking-svc/internal/infrastructure/logging"
 )
 
 // Setting describes a variable of the environment.
@@ -42,9 +44,11 @@ const day = 24 * time.Hour
 func (c *Config) settings() []setting {
 	return []setting{
 		{"ENV", "production", "production: logs as JSON; development: logs for people", oneOf(&c.Env, Development, Production)},
-		{"LOG_LEVEL", "info", "least level that is logged: debug, info, warn, error", level(&c.LogLevel)},
+		{"LOG_LEVEL", "info", "least level that is logged: debug, info, warn, error; changed while running by PUT /log-level on METRICS_PORT", level(&c.LogLevel)},
 		{"PORT", "50052", "port of the gRPC server", integer(&c.Port, 1, 65535)},
-		{"METRICS_PORT", "9092", "port of /metrics, /healthz and /readyz", integer(&c.MetricsPort, 1, 65535)},
+		{"METRICS_PORT", "9092", "port of /metrics, /healthz, /readyz and /log-level", integer(&c.MetricsPort, 1, 65535)},
+		{"SLOW_CALL", "1s", "a gRPC call that takes at least this long is logged as a warning; 0: none is", durationOrZero(&c.SlowCall, time.Millisecond, time.Hour)},
+		{"SLOW_QUERY", "500ms", "the same for a statement in PostgreSQL", durationOrZero(&c.SlowQuery, time.Millisecond, time.Hour)},
 		{"PPROF", "off", "on: /debug/pprof/ on METRICS_PORT, with profiles of the running process; off: not there", onOff(&c.Pprof)},
 
 		{"POSTGRES_HOST", "localhost", "host of PostgreSQL, or the directory of its socket", text(&c.PostgresHost)},
@@ -74,6 +78,7 @@ func (c *Config) settings() []setting {
 		{"OUTBOX_RETENTION", "24h", "how long sent events are kept in the outbox", duration(&c.OutboxRetention, time.Minute, 365*day)},
 		{"OUTBOX_RETRY_AFTER", "10s", "wait before an event that Kafka refused is tried again, doubled each time; after three retries it is given up", duration(&c.OutboxRetryAfter, 100*time.Millisecond, time.Hour)},
 		{"IDEMPOTENCY_RETENTION", "24h", "how long an idempotency key answers its booking", duration(&c.IdempotencyRetention, time.Minute, 365*day)},
+		{"GUEST_DATA_RETENTION", "0", "how long after a booking has ended its guest's name, phone and comment are kept, as 2160h (docs/guest-data.md); 0: for ever", durationOrZero(&c.GuestDataRetention, time.Hour, 3650*day)},
 
 		{"REQUEST_TIMEOUT", "5s", "limit of a gRPC call, also when the client gives a longer one", duration(&c.RequestTimeout, 100*time.Millisecond, 5*time.Minute)},
 		{"STARTUP_TIMEOUT", "30s", "how long to wait for PostgreSQL at the start", duration(&c.StartupTimeout, time.Second, time.Hour)},
@@ -123,11 +128,7 @@ func onOff(to *bool) func(string) error {
 
 func level(to *zerolog.Level) func(string) error {
 	return func(value string) error {
-		var name string
-		if err := oneOf(&name, "debug", "info", "warn", "error")(value); err != nil {
-			return err
-		}
-		parsed, err := zerolog.ParseLevel(name)
+		parsed, err := logging.ParseLevel(value)
 		*to = parsed
 		return err
 	}
@@ -161,6 +162,18 @@ func duration(to *time.Duration, least, most time.Duration) func(string) error {
 		d, err := time.ParseDuration(value)
 		if err != nil || d < least || d > most {
 			return fmt.Errorf("must be a duration from %v to %v, as 1500ms or 2m, not %q", least, most, value)
+		}
+		*to = d
+		return nil
+	}
+}
+
+// durationOrZero takes a duration, or 0, which means that there is none.
+func durationOrZero(to *time.Duration, least, most time.Duration) func(string) error {
+	return func(value string) error {
+		d, err := time.ParseDuration(value)
+		if err != nil || d != 0 && (d < least || d > most) {
+			return fmt.Errorf("must be 0 or a duration from %v to %v, as 1500ms or 2m, not %q", least, most, value)
 		}
 		*to = d
 		return nil

@@ -32,12 +32,14 @@ const (
 	streamWorkers = 64
 )
 
-// Options are what the server needs besides its handler. All are required.
+// Options are what the server needs besides its handler. All but SlowCall are required.
 type Options struct {
 	Logger  zerolog.Logger
 	Metrics *metrics.Metrics
 	// RequestTimeout bounds each call; a client's own deadline may be shorter.
 	RequestTimeout time.Duration
+	// SlowCall is from when on a call is logged as slow; 0: never.
+	SlowCall time.Duration
 }
 
 // NewServer makes a server of the booking service with health and reflection. The health of the
