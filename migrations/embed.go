@@ -9,4 +9,4 @@ import "embed"
 var FS embed.FS
 
 // Latest is the version of the newest migration, which this binary needs the database to have.
-const Latest = 4
+const Latest = 5

@@ -42,7 +42,8 @@ const fill = `
 	INSERT INTO outbox (shard, topic, key, payload, event_id, booking_version)
 	VALUES (1, 'booking.held', 'b1', '{}', 'e1', 1);
 	INSERT INTO outbox_relays VALUES ('relay', now());
-	INSERT INTO idempotency_keys (venue_id, key, request_hash, booking_id) VALUES ('v1', 'k1', '\x00', 'b1')`
+	INSERT INTO idempotency_keys (venue_id, key, request_hash, booking_id) VALUES ('v1', 'k1', '\x00', 'b1');
+	INSERT INTO guest_erasures (reason, booking_ids) VALUES ('request', '{b1}')`
 
 const exclusionViolation = "23P01"
 

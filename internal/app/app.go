@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/bookingcontrol/booker-booking-svc/internal/config"
+	"github.com/bookingcontrol/booker-booking-svc/internal/infrastructure/logging"
 	"github.com/bookingcontrol/booker-booking-svc/internal/infrastructure/metrics"
 	"github.com/bookingcontrol/booker-booking-svc/internal/infrastructure/postgres"
 	"github.com/bookingcontrol/booker-booking-svc/internal/infrastructure/tracing"
@@ -33,11 +34,12 @@ const gcPercent = 400
 type StartMetrics func(port int, handler http.Handler) (stop func(context.Context) error, err error)
 
 // Serve runs the service until ctx is done and then stops it in good order, within
-// cfg.ShutdownTimeout. ready, when not nil, is called once the service has become ready.
+// cfg.ShutdownTimeout. level is the log's, for operators to change. ready, when not nil, is called once the
+// service has become ready.
 //
 // It answers nil after a stop that was asked for, and one clear error when the service cannot start.
 func Serve(
-	ctx context.Context, cfg *config.Config, log zerolog.Logger, startMetrics StartMetrics, ready func(),
+	ctx context.Context, cfg *config.Config, log zerolog.Logger, level *logging.Level, startMetrics StartMetrics, ready func(),
 ) (err error) {
 	ctx = log.WithContext(ctx)
 	if os.Getenv("GOGC") == "" {
@@ -76,7 +78,7 @@ func Serve(
 	}
 	defer s.close()
 
-	stopMetrics, err := startMetrics(cfg.MetricsPort, s.operatorsHandler())
+	stopMetrics, err := startMetrics(cfg.MetricsPort, s.operatorsHandler(level))
 	if err != nil {
 		return err
 	}

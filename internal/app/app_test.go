@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/bookingcontrol/booker-booking-svc/internal/config"
+	"github.com/bookingcontrol/booker-booking-svc/internal/infrastructure/logging"
 	"github.com/bookingcontrol/booker-booking-svc/internal/testenv"
 )
 
@@ -47,7 +48,7 @@ func TestWithoutPostgresTheStartFails(t *testing.T) {
 	var log testenv.Buffer
 	ready := func() { t.Error("ready without PostgreSQL") }
 	start := time.Now()
-	err := Serve(t.Context(), settings(t, "STARTUP_TIMEOUT=1s"), zerolog.New(&log), operators, ready)
+	err := Serve(t.Context(), settings(t, "STARTUP_TIMEOUT=1s"), zerolog.New(&log), logging.NewLevel(zerolog.InfoLevel), operators, ready)
 	require.ErrorContains(t, err, "PostgreSQL at 127.0.0.1:1 did not answer within STARTUP_TIMEOUT (1s): ")
 	require.ErrorContains(t, err, "connection refused")
 	require.NotContains(t, err.Error(), "\n")
@@ -60,7 +61,7 @@ func TestPortInUse(t *testing.T) {
 	require.NoError(t, err)
 	defer listener.Close()
 	port := strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
-	err = Serve(t.Context(), settings(t, "PORT="+port), zerolog.Nop(), operators, nil)
+	err = Serve(t.Context(), settings(t, "PORT="+port), zerolog.Nop(), logging.NewLevel(zerolog.InfoLevel), operators, nil)
 	require.EqualError(t, err, "PORT: port "+port+" is in use; set PORT to a free one")
 }
 
@@ -68,7 +69,8 @@ func TestPortInUse(t *testing.T) {
 func TestMetricsPortInUse(t *testing.T) {
 	cfg := settings(t)
 	inUse := errors.New("METRICS_PORT: port is in use")
-	err := Serve(t.Context(), cfg, zerolog.Nop(), func(int, http.Handler) (func(context.Context) error, error) { return nil, inUse }, nil)
+	err := Serve(t.Context(), cfg, zerolog.Nop(), logging.NewLevel(zerolog.InfoLevel),
+		func(int, http.Handler) (func(context.Context) error, error) { return nil, inUse }, nil)
 	require.ErrorIs(t, err, inUse)
 	listener, err := listen(cfg.Port, 0)
 	require.NoError(t, err)
@@ -85,7 +87,7 @@ func TestStopWhileWaitingForPostgres(t *testing.T) {
 func stopWhileWaiting(t *testing.T, cfg *config.Config, profiled int) {
 	ctx, cancel := context.WithCancel(t.Context())
 	stopped := make(chan error, 1)
-	go func() { stopped <- Serve(ctx, cfg, zerolog.Nop(), operators, nil) }()
+	go func() { stopped <- Serve(ctx, cfg, zerolog.Nop(), logging.NewLevel(zerolog.InfoLevel), operators, nil) }()
 
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	status := func(path string) int {
@@ -100,6 +102,7 @@ func stopWhileWaiting(t *testing.T, cfg *config.Config, profiled int) {
 	require.Equal(t, http.StatusServiceUnavailable, status("/readyz"))
 	require.Equal(t, http.StatusOK, status("/metrics"))
 	require.Equal(t, profiled, status("/debug/pprof/heap"))
+	require.Equal(t, http.StatusOK, status("/log-level"))
 	cancel()
 	require.NoError(t, <-stopped)
 }

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/bookingcontrol/booker-booking-svc/internal/config"
+	"github.com/bookingcontrol/booker-booking-svc/internal/infrastructure/logging"
 	"github.com/bookingcontrol/booker-booking-svc/internal/infrastructure/postgres"
 	"github.com/bookingcontrol/booker-booking-svc/internal/testenv"
 	bookingpb "github.com/bookingcontrol/booker-booking-svc/proto/booking"
@@ -51,7 +52,7 @@ func start(t *testing.T, databaseURL string, more ...string) *instance {
 	ctx, cancel := context.WithCancel(t.Context())
 	i.stop = cancel
 	go func() {
-		i.stopped <- Serve(ctx, i.cfg, zerolog.New(&i.log), operators, func() { close(i.ready) })
+		i.stopped <- Serve(ctx, i.cfg, zerolog.New(&i.log), logging.NewLevel(zerolog.DebugLevel), operators, func() { close(i.ready) })
 	}()
 	i.conn, err = grpc.NewClient("127.0.0.1:"+strconv.Itoa(i.cfg.Port), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	require.NoError(t, err)

@@ -26,6 +26,7 @@ import (
 	"github.com/bookingcontrol/booker-booking-svc/internal/config"
 	dom "github.com/bookingcontrol/booker-booking-svc/internal/domain/booking"
 	"github.com/bookingcontrol/booker-booking-svc/internal/infrastructure/kafka"
+	"github.com/bookingcontrol/booker-booking-svc/internal/infrastructure/logging"
 	"github.com/bookingcontrol/booker-booking-svc/internal/infrastructure/metrics"
 	"github.com/bookingcontrol/booker-booking-svc/internal/infrastructure/postgres"
 	"github.com/bookingcontrol/booker-booking-svc/internal/infrastructure/redis"
@@ -76,6 +77,7 @@ func build(ctx context.Context, cfg *config.Config, log zerolog.Logger) (s *serv
 
 	options := PostgresOptions(cfg)
 	options.PlanOnce = true
+	options.SlowQuery, options.Logger = cfg.SlowQuery, log
 	options.MaxConns = workerConns(cfg)
 	if s.workerPool, err = postgres.NewPool(ctx, options); err != nil {
 		return nil, err
@@ -138,7 +140,7 @@ func build(ctx context.Context, cfg *config.Config, log zerolog.Logger) (s *serv
 	}
 	var health *health.Server
 	s.grpc, health = grpcadapter.NewServer(grpcadapter.NewHandler(s.bookings), grpcadapter.Options{
-		Logger: log, Metrics: m, RequestTimeout: cfg.RequestTimeout, Credentials: creds, Callers: known,
+		Logger: log, Metrics: m, RequestTimeout: cfg.RequestTimeout, SlowCall: cfg.SlowCall, Credentials: creds, Callers: known,
 		Limits: grpcadapter.Limits{
 			Rate: cfg.RateLimit, Burst: cfg.RateBurst, Calls: cfg.MaxCalls, AvailabilityCalls: cfg.MaxAvailabilityCalls,
 			RequestBytes: cfg.MaxRequestBytes, Streams: cfg.MaxStreams,
@@ -188,15 +190,19 @@ func (s *service) startWorkers(ctx context.Context, wg *sync.WaitGroup) {
 		}
 	})
 	wg.Go(func() { s.bookings.StartKeyCleanup(ctx) })
+	if s.cfg.GuestDataRetention > 0 {
+		wg.Go(func() { booking.StartGuestErasure(ctx, pgadapter.NewGuestData(s.pool), s.cfg.GuestDataRetention) })
+	}
 }
 
-// operatorsHandler serves /metrics, /healthz (the process lives) and /readyz (it can serve calls),
-// and the profiles if they are asked for.
-func (s *service) operatorsHandler() http.Handler {
+// operatorsHandler serves /metrics, /healthz (the process lives), /readyz (it can serve calls) and
+// /log-level, and the profiles if they are asked for.
+func (s *service) operatorsHandler(level *logging.Level) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.Handle("GET /readyz", s.readiness)
+	mux.Handle("/log-level", level.Handler(s.log))
 	if s.cfg.Pprof {
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)

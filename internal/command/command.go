@@ -54,6 +54,7 @@ func commands() []command {
 		{"serve", "run the service (also without any command)", false, runServe},
 		{"migrate", "up, down or status: the database schema", false, runMigrate},
 		{"outbox", "stats, list, show, retry or discard: events on their way to Kafka", true, runOutbox},
+		{"guests", "erase: what a guest told of themselves", true, runGuests},
 		{"dev", "run the service with all its neighbours, nothing to install", true, runDev},
 		{"demo", "play a Saturday evening against a running dev", true, runDemo},
 		{"version", "print the version", false, runVersion},

@@ -36,7 +36,8 @@ func runDev(ctx context.Context, env Env, args []string) error {
 	if err != nil {
 		return err
 	}
-	log := logging.New(env.Stderr, cfg.Env == config.Development, cfg.LogLevel)
+	level := logging.NewLevel(cfg.LogLevel)
+	log := logging.New(env.Stderr, cfg.Env == config.Development, level)
 	zerolog.DefaultContextLogger = &log
 
 	data, err := devstack.OpenData(ctx, o.data, o.reset)
@@ -56,11 +57,11 @@ func runDev(ctx context.Context, env Env, args []string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(serveOn(ctx, env, cfg, log, stack), stack.Stop())
+	return errors.Join(serveOn(ctx, env, cfg, log, level, stack), stack.Stop())
 }
 
 // serveOn migrates and runs the service on its neighbours, until ctx is done or PostgreSQL is gone.
-func serveOn(ctx context.Context, env Env, cfg *config.Config, log zerolog.Logger, stack *devstack.Stack) error {
+func serveOn(ctx context.Context, env Env, cfg *config.Config, log zerolog.Logger, level *logging.Level, stack *devstack.Stack) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	lost := errors.New("PostgreSQL ended by itself")
@@ -77,7 +78,7 @@ func serveOn(ctx context.Context, env Env, cfg *config.Config, log zerolog.Logge
 		}
 		return fmt.Errorf("migrate: %w", err)
 	}
-	err := app.Serve(ctx, cfg, log, env.StartMetrics, func() {
+	err := app.Serve(ctx, cfg, log, level, env.StartMetrics, func() {
 		if err := greet(env.Stdout, cfg, stack, time.Now()); err != nil {
 			log.Warn().Err(err).Msg("The addresses could not be printed")
 		}
@@ -144,7 +145,7 @@ func local(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(
 var greeting = template.Must(template.New("").Parse(`
 booking-svc is ready
   gRPC        {{.GRPC}}
-  metrics     http://{{.Metrics}}/metrics (also /healthz, /readyz)
+  metrics     http://{{.Metrics}}/metrics (also /healthz, /readyz, /log-level)
   PostgreSQL  {{.Postgres}}
   Redis       {{.Redis}}
   Kafka       {{.Kafka}}

@@ -87,6 +87,13 @@ func (c outboxCommand) parse(flags *flag.FlagSet, args []string) (rest []string,
 
 // on lets work use the outbox of the settings. An error of work names the command.
 func (c outboxCommand) on(ctx context.Context, env Env, work func(*pgadapter.OutboxAdmin) error) error {
+	return onDatabase(ctx, env, "outbox "+c.name, func(pool *pgxpool.Pool) error {
+		return work(pgadapter.NewOutboxAdmin(pool))
+	})
+}
+
+// onDatabase lets work use the database of the settings, by one connection. An error of work names the command.
+func onDatabase(ctx context.Context, env Env, command string, work func(*pgxpool.Pool) error) error {
 	cfg, err := config.Load(env.Environ)
 	if err != nil {
 		return err
@@ -100,10 +107,10 @@ func (c outboxCommand) on(ctx context.Context, env Env, work func(*pgadapter.Out
 	defer pool.Close()
 	err = ready(ctx, o, pool)
 	if err == nil {
-		err = work(pgadapter.NewOutboxAdmin(pool))
+		err = work(pool)
 	}
 	if err != nil {
-		return fmt.Errorf("outbox %s: %w", c.name, err)
+		return fmt.Errorf("%s: %w", command, err)
 	}
 	return nil
 }

@@ -19,8 +19,9 @@ func runServe(ctx context.Context, env Env, args []string) error {
 	if err != nil {
 		return err
 	}
-	log := logging.New(env.Stderr, cfg.Env == config.Development, cfg.LogLevel)
+	level := logging.NewLevel(cfg.LogLevel)
+	log := logging.New(env.Stderr, cfg.Env == config.Development, level)
 	// What is logged without a logger in its context must not get lost.
 	zerolog.DefaultContextLogger = &log
-	return app.Serve(ctx, cfg, log, env.StartMetrics, nil)
+	return app.Serve(ctx, cfg, log, level, env.StartMetrics, nil)
 }

@@ -52,6 +52,9 @@ type Config struct {
 	// GRPCCertFile and GRPCKeyFile are the server's certificate, empty for plaintext; GRPCClientCAFile are the
 	// authorities of those that clients must show, empty if they need none. All are paths of PEM files.
 	GRPCCertFile, GRPCKeyFile, GRPCClientCAFile string
+	// SlowCall and SlowQuery are from when on a call and a statement are logged as slow; 0: never.
+	SlowCall  time.Duration
+	SlowQuery time.Duration
 	// Pprof serves the process's profiles on MetricsPort.
 	Pprof bool
 
@@ -104,6 +107,8 @@ type Config struct {
 	// OutboxRetryAfter is the wait before the first retry of an event that Kafka refused.
 	OutboxRetryAfter     time.Duration
 	IdempotencyRetention time.Duration
+	// GuestDataRetention is how long an ended booking keeps what its guest told; 0: for ever.
+	GuestDataRetention time.Duration
 
 	// CertCallers are the permissions (read, book, operate) of callers by the name in their certificate.
 	CertCallers map[string][]string

@@ -44,9 +44,9 @@ func TestDefaults(t *testing.T) {
 		KafkaBrokers: []string{"localhost:9092"}, KafkaTopicPartitions: 12, KafkaTopicReplication: -1, KafkaSASL: "none",
 		GRPCVenueAddr: "venue-svc:50051", VenueTimeout: 2 * time.Second, VenueCacheTTL: 5 * time.Minute,
 		HoldTTLMinutes: 15, MaxAdvanceDays: 731, ExpiryInterval: time.Second, OutboxRetention: 24 * time.Hour, OutboxRetryAfter: 10 * time.Second,
-		IdempotencyRetention: 24 * time.Hour,
-		MaxRequestBytes:      4 << 20,
-		RequestTimeout:       5 * time.Second, StartupTimeout: 30 * time.Second, ShutdownTimeout: 15 * time.Second,
+		IdempotencyRetention: 24 * time.Hour, SlowCall: time.Second, SlowQuery: 500 * time.Millisecond,
+		MaxRequestBytes: 4 << 20,
+		RequestTimeout:  5 * time.Second, StartupTimeout: 30 * time.Second, ShutdownTimeout: 15 * time.Second,
 		TraceRatio: 1,
 	}, cfg)
 	require.Equal(t, 15*time.Minute, cfg.HoldTTL())
@@ -58,7 +58,8 @@ func TestLoadTakesWhatIsSet(t *testing.T) {
 		"ENV=development", "LOG_LEVEL=debug", "PORT=1", "METRICS_PORT=65535",
 		"POSTGRES_PASSWORD=a=b ", "REDIS_ADDR=a:1, b:2", "REDIS_MASTER=mymaster",
 		"KAFKA_BROKERS=[::1]:9092", "KAFKA_TOPIC_REPLICATION=3", "EXPIRY_INTERVAL=250ms",
-		"OUTBOX_RETENTION=1h", "IDEMPOTENCY_RETENTION=48h",
+		"OUTBOX_RETENTION=1h", "IDEMPOTENCY_RETENTION=48h", "GUEST_DATA_RETENTION=48h",
+		"SLOW_CALL=0", "SLOW_QUERY=20ms",
 		"OTEL_TRACES_SAMPLER_ARG=0.25", "JAEGER_ENDPOINT=http://jaeger:14268/api/traces",
 		"HOLD_TTL_MINUTES=", // empty: the default
 		"NOT_OURS=x",
@@ -76,6 +77,9 @@ func TestLoadTakesWhatIsSet(t *testing.T) {
 	require.Equal(t, 250*time.Millisecond, cfg.ExpiryInterval)
 	require.Equal(t, time.Hour, cfg.OutboxRetention)
 	require.Equal(t, 48*time.Hour, cfg.IdempotencyRetention)
+	require.Equal(t, 48*time.Hour, cfg.GuestDataRetention)
+	require.Zero(t, cfg.SlowCall)
+	require.Equal(t, 20*time.Millisecond, cfg.SlowQuery)
 	require.InDelta(t, 0.25, cfg.TraceRatio, 0)
 	require.Equal(t, "http://jaeger:14268/api/traces", cfg.JaegerEndpoint)
 	require.Equal(t, 15, cfg.HoldTTLMinutes)
@@ -93,6 +97,8 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		"GRPC_VENUE_ADDR=venue-svc", "VENUE_TIMEOUT=2", "VENUE_TIMEOUT=0s", "VENUE_TIMEOUT=5s", "VENUE_CACHE_TTL=-1m",
 		"HOLD_TTL_MINUTES=0", "HOLD_TTL_MINUTES=15m", "MAX_ADVANCE_DAYS=0", "EXPIRY_INTERVAL=1ns", "OUTBOX_RETENTION=1s",
 		"IDEMPOTENCY_RETENTION=1s", "IDEMPOTENCY_RETENTION=366d",
+		"GUEST_DATA_RETENTION=23h", "GUEST_DATA_RETENTION=-1h", "GUEST_DATA_RETENTION=90d", "GUEST_DATA_RETENTION=off",
+		"SLOW_CALL=-1s", "SLOW_CALL=1ns", "SLOW_CALL=soon", "SLOW_QUERY=500",
 		"REQUEST_TIMEOUT=1h", "STARTUP_TIMEOUT=0", "SHUTDOWN_TIMEOUT=never",
 		"OTEL_EXPORTER_OTLP_ENDPOINT=localhost:4318", "OTEL_EXPORTER_OTLP_ENDPOINT=http://",
 		"OTEL_TRACES_SAMPLER_ARG=1.1", "OTEL_TRACES_SAMPLER_ARG=NaN",

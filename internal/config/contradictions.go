@@ -30,6 +30,9 @@ func (c *Config) contradictions() []contradiction {
 	}
 	never(c.Port == c.MetricsPort, "METRICS_PORT must differ from PORT", "PORT", "METRICS_PORT")
 	never(c.VenueTimeout >= c.RequestTimeout, "VENUE_TIMEOUT must be shorter than REQUEST_TIMEOUT", "VENUE_TIMEOUT", "REQUEST_TIMEOUT")
+	// A key that still answers its booking must find the request that made it.
+	never(c.GuestDataRetention > 0 && c.GuestDataRetention < c.IdempotencyRetention,
+		"GUEST_DATA_RETENTION must be 0 or not shorter than IDEMPOTENCY_RETENTION", "GUEST_DATA_RETENTION", "IDEMPOTENCY_RETENTION")
 
 	both(c.GRPCCertFile != "", "GRPC_TLS_CERT_FILE", c.GRPCKeyFile != "", "GRPC_TLS_KEY_FILE")
 	needs(c.GRPCClientCAFile != "", "GRPC_TLS_CLIENT_CA_FILE", c.GRPCCertFile != "", "GRPC_TLS_CERT_FILE")

@@ -165,6 +165,18 @@ func duration(to *time.Duration, least, most time.Duration) func(string) error {
 	}
 }
 
+// durationOrZero takes a duration, or 0, which means that there is none.
+func durationOrZero(to *time.Duration, least, most time.Duration) func(string) error {
+	return func(value string) error {
+		d, err := time.ParseDuration(value)
+		if err != nil || d != 0 && (d < least || d > most) {
+			return fmt.Errorf("must be 0 or a duration from %v to %v, as 1500ms or 2m, not %q", least, most, value)
+		}
+		*to = d
+		return nil
+	}
+}
+
 func ratio(to *float64) func(string) error {
 	return func(value string) error {
 		f, err := strconv.ParseFloat(value, 64)

@@ -46,12 +46,14 @@ const day = 24 * time.Hour
 func (c *Config) settings() []setting {
 	return []setting{
 		{"ENV", "production", "production: logs as JSON; development: logs for people", oneOf(&c.Env, Development, Production)},
-		{"LOG_LEVEL", "info", "least level that is logged: debug, info, warn, error", level(&c.LogLevel)},
+		{"LOG_LEVEL", "info", "least level that is logged: debug, info, warn, error; changed while running by PUT /log-level on METRICS_PORT", level(&c.LogLevel)},
 		{"PORT", "50052", "port of the gRPC server", integer(&c.Port, 1, 65535)},
-		{"METRICS_PORT", "9092", "port of /metrics, /healthz and /readyz", integer(&c.MetricsPort, 1, 65535)},
 		{"GRPC_TLS_CERT_FILE", "", "certificate of the gRPC server with its chain, PEM, read again when it changes; empty: plaintext", file(&c.GRPCCertFile)},
 		{"GRPC_TLS_KEY_FILE", "", "key of that certificate, PEM", file(&c.GRPCKeyFile)},
 		{"GRPC_TLS_CLIENT_CA_FILE", "", "authorities of clients' certificates, PEM: every client must show one; empty: none is asked for", file(&c.GRPCClientCAFile)},
+		{"METRICS_PORT", "9092", "port of /metrics, /healthz, /readyz and /log-level", integer(&c.MetricsPort, 1, 65535)},
+		{"SLOW_CALL", "1s", "a gRPC call that takes at least this long is logged as a warning; 0: none is", durationOrZero(&c.SlowCall, time.Millisecond, time.Hour)},
+		{"SLOW_QUERY", "500ms", "the same for a statement in PostgreSQL", durationOrZero(&c.SlowQuery, time.Millisecond, time.Hour)},
 		{"PPROF", "off", "on: /debug/pprof/ on METRICS_PORT, with profiles of the running process; off: not there", onOff(&c.Pprof)},
 
 		{"POSTGRES_HOST", "localhost", "host of PostgreSQL, or the directory of its socket", text(&c.PostgresHost)},
@@ -99,6 +101,7 @@ func (c *Config) settings() []setting {
 		{"OUTBOX_RETENTION", "24h", "how long sent events are kept in the outbox", duration(&c.OutboxRetention, time.Minute, 365*day)},
 		{"OUTBOX_RETRY_AFTER", "10s", "wait before an event that Kafka refused is tried again, doubled each time; after three retries it is given up", duration(&c.OutboxRetryAfter, 100*time.Millisecond, time.Hour)},
 		{"IDEMPOTENCY_RETENTION", "24h", "how long an idempotency key answers its booking", duration(&c.IdempotencyRetention, time.Minute, 365*day)},
+		{"GUEST_DATA_RETENTION", "0", "how long after a booking has ended its guest's name, phone and comment are kept, as 2160h (docs/guest-data.md); 0: for ever", durationOrZero(&c.GuestDataRetention, time.Hour, 3650*day)},
 
 		{"AUTH_CERT_CALLERS", "", "what callers with a client certificate may do, as admin-gateway=read+book+operate,venue-svc=read; empty: with AUTH_JWT_… nothing, else everything", callers(&c.CertCallers)},
 		{"AUTH_JWT_SECRET", "", "secret that signs bearer tokens (HMAC), at least 32 bytes; empty: none are signed so", secret(&c.JWTSecret)},

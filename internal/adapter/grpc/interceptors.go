@@ -50,6 +50,8 @@ type interceptors struct {
 //   - WARN when a dependency was away or time ran out;
 //   - ERROR for a fault of this service.
 //
+// A call that took long, whatever came of it, has a second line, WARN.
+//
 // The line holds no part of the request: that may name a guest.
 func (i interceptors) observe(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 	start := time.Now()
@@ -68,13 +70,25 @@ func (i interceptors) observe(ctx context.Context, req any, info *grpc.UnaryServ
 	resp, err := next(log.WithContext(ctx), req)
 	if err == nil {
 		i.Metrics.ObserveCall(method, statusLabel(codes.OK), start)
+		i.noteSlow(&log, codes.OK, start)
 		log.Debug().Str("status", statusLabel(codes.OK)).Dur("duration_ms", time.Since(start)).Msg("gRPC call")
 		return resp, nil
 	}
 	s := toStatus(err, traceID)
 	i.Metrics.ObserveCall(method, statusLabel(s.Code()), start)
+	i.noteSlow(&log, s.Code(), start)
 	logFailure(&log, s, err, start)
 	return nil, s.Err()
+}
+
+// noteSlow writes a line about a call that took long.
+func (i interceptors) noteSlow(log *zerolog.Logger, code codes.Code, start time.Time) {
+	if i.SlowCall == 0 {
+		return
+	}
+	if took := time.Since(start); took >= i.SlowCall {
+		log.Warn().Str("status", statusLabel(code)).Dur("duration_ms", took).Msg("Slow gRPC call")
+	}
 }
 
 // logFailure writes the line about a call that failed. The cause is logged when the client is not

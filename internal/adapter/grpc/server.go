@@ -45,6 +45,8 @@ type Options struct {
 	// Callers are who may call; nil lets everybody do everything.
 	Callers *callers.Known
 	Limits  Limits
+	// SlowCall is from when on a call is logged as slow; 0: never.
+	SlowCall time.Duration
 }
 
 // NewServer makes a server of the booking service with health and reflection. The health of the

@@ -196,15 +196,19 @@ func (a *OutboxAdmin) changePage(ctx context.Context, statement string, ids []in
 
 // snapshot reads in one transaction, at one moment, so that an event that changes its state meanwhile is seen once.
 func (a *OutboxAdmin) snapshot(ctx context.Context, read func(context.Context, pgx.Tx) error) error {
+	return patiently(ctx, a.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, read)
+}
+
+// patiently runs a transaction of a command, for at most readTimeout.
+func patiently(ctx context.Context, pool *pgxpool.Pool, o pgx.TxOptions, work func(context.Context, pgx.Tx) error) error {
 	limited, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	err := pgx.BeginTxFunc(limited, a.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly},
-		func(tx pgx.Tx) error {
-			// The pool's own limit is that of a call, which nobody waits for at a terminal.
-			if _, err := tx.Exec(limited, `SET LOCAL statement_timeout = '1min'`); err != nil {
-				return err
-			}
-			return read(limited, tx)
-		})
+	err := pgx.BeginTxFunc(limited, pool, o, func(tx pgx.Tx) error {
+		// The pool's own limit is that of a call, which nobody waits for at a terminal.
+		if _, err := tx.Exec(limited, `SET LOCAL statement_timeout = '1min'`); err != nil {
+			return err
+		}
+		return work(limited, tx)
+	})
 	return asDomain(ctx, err)
 }

@@ -37,7 +37,7 @@ WITH b AS (
 	SELECT gen_random_uuid(), id, 1, 'booking.held', '{}' FROM b
 )
 INSERT INTO outbox (shard, topic, key, payload, event_id, booking_version, status, sent_at)
-SELECT ('x' || substr(id, 1, 2))::bit(8)::int % 64, 'booking.held', id, '', gen_random_uuid(), 1, 'sent', now() FROM b`
+SELECT ('x' || substr(id, 1, 2))::bit(8)::int % 64, 'booking.held', id, '{}', gen_random_uuid(), 1, 'sent', now() FROM b`
 
 // No statement of a call, of the relay or of a sweep reads a large table from end to end.
 func TestNoTableIsScanned(t *testing.T) {

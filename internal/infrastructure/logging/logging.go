@@ -15,13 +15,13 @@ import (
 // not change while something logs.
 func init() { zerolog.TimeFieldFormat = zerolog.TimeFormatUnix }
 
-// New answers a logger that writes lines of at least level to w: JSON with Unix time, or text for
-// people when console is true. Each line has the field `service`.
-func New(w io.Writer, console bool, level zerolog.Level) zerolog.Logger {
+// New answers a logger that writes lines of at least level, as it is at the time of the line, to w: JSON with
+// Unix time, or text for people when console is true. Each line has the field `service`.
+func New(w io.Writer, console bool, level *Level) zerolog.Logger {
 	if console {
 		w = zerolog.ConsoleWriter{Out: w, TimeFormat: time.TimeOnly, NoColor: !isTerminal(w)}
 	}
-	return zerolog.New(w).Level(level).With().Timestamp().Str("service", metrics.Service).Logger()
+	return zerolog.New(w).Level(zerolog.DebugLevel).Sample(level).With().Timestamp().Str("service", metrics.Service).Logger()
 }
 
 func isTerminal(w io.Writer) bool {

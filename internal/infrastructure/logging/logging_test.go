@@ -12,7 +12,7 @@ import (
 
 func TestJSON(t *testing.T) {
 	var out bytes.Buffer
-	log := New(&out, false, zerolog.InfoLevel)
+	log := New(&out, false, NewLevel(zerolog.InfoLevel))
 	log.Debug().Msg("hidden")
 	before := time.Now().Unix()
 	log.Info().Str("booking_id", "b1").Msg("Booking confirmed")
@@ -35,7 +35,7 @@ func TestJSON(t *testing.T) {
 
 func TestConsole(t *testing.T) {
 	var out bytes.Buffer
-	log := New(&out, true, zerolog.DebugLevel)
+	log := New(&out, true, NewLevel(zerolog.DebugLevel))
 	log.Debug().Str("booking_id", "b1").Msg("Booking confirmed")
 	require.Regexp(t, `^\d\d:\d\d:\d\d DBG Booking confirmed booking_id=b1 service=booking-svc\n$`, out.String(),
 		"text for people, without colours where there is no terminal")

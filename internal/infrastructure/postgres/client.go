@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/rs/zerolog"
 )
 
 // connectTimeout limits one attempt to connect: a call must not spend its own limit on a host that
@@ -57,6 +58,9 @@ type Options struct {
 	// PlanOnce is for a process that runs the same statements again and again, see Planning. A pooler's
 	// sessions cannot have it.
 	PlanOnce bool
+	// SlowQuery is from when on a statement is logged as slow, to Logger; 0: never.
+	SlowQuery time.Duration
+	Logger    zerolog.Logger
 }
 
 // connString writes what the driver's parser needs to choose its way of connecting; the password is
@@ -130,7 +134,11 @@ func NewPool(ctx context.Context, o Options) (*pgxpool.Pool, error) {
 	}
 	// The statements are constants of this program. Their parameters are customers' data and stay
 	// out of the spans.
-	cfg.ConnConfig.Tracer = otelpgx.NewTracer()
+	spans := otelpgx.NewTracer()
+	cfg.ConnConfig.Tracer = spans
+	if o.SlowQuery > 0 {
+		cfg.ConnConfig.Tracer = &slowTracer{Tracer: spans, threshold: o.SlowQuery, log: o.Logger}
+	}
 	if o.MaxConns > 0 {
 		cfg.MaxConns = int32(o.MaxConns)
 	}
