@@ -20,11 +20,10 @@ func (s *service) serverCredentials() (credentials.TransportCredentials, error) 
 		}
 		return nil, nil
 	}
-	creds, closeFiles, err := tlsfiles.Server(tlsfiles.Files{Cert: cfg.GRPCCertFile, Key: cfg.GRPCKeyFile, CA: cfg.GRPCClientCAFile})
+	creds, err := tlsfiles.Server(tlsfiles.Files{Cert: cfg.GRPCCertFile, Key: cfg.GRPCKeyFile, CA: cfg.GRPCClientCAFile, Logger: s.log})
 	if err != nil {
 		return nil, fmt.Errorf("GRPC_TLS_CERT_FILE, GRPC_TLS_KEY_FILE, GRPC_TLS_CLIENT_CA_FILE: %w", err)
 	}
-	s.closers = append(s.closers, closeFiles)
 	return creds, nil
 }
 
@@ -34,11 +33,10 @@ func (s *service) venueCredentials() (credentials.TransportCredentials, error) {
 	if !cfg.VenueTLS {
 		return nil, nil
 	}
-	creds, closeFiles, err := tlsfiles.Client(tlsfiles.Files{Cert: cfg.VenueCertFile, Key: cfg.VenueKeyFile, CA: cfg.VenueCAFile})
+	creds, err := tlsfiles.Client(tlsfiles.Files{Cert: cfg.VenueCertFile, Key: cfg.VenueKeyFile, CA: cfg.VenueCAFile, Logger: s.log})
 	if err != nil {
 		return nil, fmt.Errorf("GRPC_VENUE_TLS_CERT_FILE, GRPC_VENUE_TLS_KEY_FILE, GRPC_VENUE_TLS_CA_FILE: %w", err)
 	}
-	s.closers = append(s.closers, closeFiles)
 	return creds, nil
 }
 

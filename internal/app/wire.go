@@ -58,9 +58,6 @@ type service struct {
 	relay     *booking.Relay
 	grpc      *grpc.Server
 	readiness *readiness
-
-	// closers end what watches files.
-	closers []func()
 }
 
 // build makes all parts. None of them connects yet.
@@ -219,9 +216,6 @@ func (s *service) close() {
 	}
 	if s.kafka != nil {
 		s.kafka.Close()
-	}
-	for _, closeFiles := range s.closers {
-		closeFiles()
 	}
 	var errs []error
 	if s.venueConn != nil {

@@ -58,9 +58,8 @@ func (s *stack) secured(t *testing.T, ca *testenv.Authority) []string {
 func (p *process) with(ca *testenv.Authority, name string) bookingpb.BookingServiceClient {
 	p.t.Helper()
 	cert, key := ca.Issue(p.t, name)
-	creds, closeFiles, err := tlsfiles.Client(tlsfiles.Files{CA: ca.File, Cert: cert, Key: key})
+	creds, err := tlsfiles.Client(tlsfiles.Files{CA: ca.File, Cert: cert, Key: key})
 	require.NoError(p.t, err)
-	p.t.Cleanup(closeFiles)
 	return p.dial(creds)
 }
 

@@ -186,12 +186,10 @@ func TestCertificateNamesTheCaller(t *testing.T) {
 	serverCert, serverKey := ca.Issue(t, "bufconn")
 	clientCert, clientKey := ca.Issue(t, "admin-gateway")
 	for _, known := range []*callers.Known{nil, {Certificates: map[string][]string{"admin-gateway": {"read", "book"}}}} {
-		creds, closeServer, err := tlsfiles.Server(tlsfiles.Files{Cert: serverCert, Key: serverKey, CA: ca.File})
+		creds, err := tlsfiles.Server(tlsfiles.Files{Cert: serverCert, Key: serverKey, CA: ca.File})
 		require.NoError(t, err)
-		t.Cleanup(closeServer)
-		client, closeClient, err := tlsfiles.Client(tlsfiles.Files{Cert: clientCert, Key: clientKey, CA: ca.File})
+		client, err := tlsfiles.Client(tlsfiles.Files{Cert: clientCert, Key: clientKey, CA: ca.File})
 		require.NoError(t, err)
-		t.Cleanup(closeClient)
 		f := anything()
 		var caller string
 		f.create = func(ctx context.Context, _ booking.CreateCommand) (*dom.Booking, error) {

@@ -81,7 +81,7 @@ func (k *Known) Identify(certificate *x509.Certificate, token string) (*Caller, 
 	if !ok {
 		return nil, fmt.Errorf("%w: certificate of %q", ErrNobody, name)
 	}
-	return &Caller{Name: name, Permissions: parse(permissions)}, nil
+	return &Caller{Name: name, Permissions: known(permissions, "")}, nil
 }
 
 // NameIn answers what a certificate calls its owner: its first URI, as SPIFFE's, else its first name in DNS,
@@ -107,13 +107,16 @@ func check(name string) error {
 	return nil
 }
 
-// parse keeps those of the names that are permissions of this service.
-func parse(names []string) []Permission {
+// known keeps those of the names that are permissions, behind a prefix.
+func known(names []string, prefix string) []Permission {
 	var permissions []Permission
 	for _, name := range names {
-		switch p := Permission(strings.TrimPrefix(name, "booking:")); p {
+		name, ok := strings.CutPrefix(name, prefix)
+		switch p := Permission(name); p {
 		case Read, Book, Operate:
-			permissions = append(permissions, p)
+			if ok {
+				permissions = append(permissions, p)
+			}
 		}
 	}
 	return permissions

@@ -25,7 +25,7 @@ const secret = "a secret of thirty-two bytes, or more"
 func good() jwt.MapClaims {
 	return jwt.MapClaims{
 		"iss": "https://issuer", "aud": "booking-svc", "sub": "host-1", "exp": time.Now().Add(time.Hour).Unix(),
-		"scope": "openid booking:read booking:operate",
+		"scope": "openid booking:read booking:operate book",
 	}
 }
 
@@ -63,6 +63,9 @@ func TestTokenForVenues(t *testing.T) {
 	require.False(t, caller.For("v3"))
 	require.False(t, caller.For(""))
 
+	claims["venues"] = nil
+	_, err = tokens.Caller(signed(t, jwt.SigningMethodHS256, []byte(secret), claims))
+	require.ErrorContains(t, err, "null", "what an empty list of Go is written as")
 	claims["venues"] = []string{}
 	caller, err = tokens.Caller(signed(t, jwt.SigningMethodHS256, []byte(secret), claims))
 	require.NoError(t, err)
@@ -95,6 +98,7 @@ func TestWrongTokens(t *testing.T) {
 		"a name with a zero":   with("sub", "a\x00b"),
 		"a name too long":      with("sub", strings.Repeat("x", 256)),
 		"venues that are none": with("venues", "all"),
+		"too long":             with("filler", strings.Repeat("x", maxToken)),
 		"too many venues":      with("venues", make([]string, maxVenues+1)),
 	} {
 		caller, err := hmacTokens(t).Caller(token)
@@ -104,8 +108,8 @@ func TestWrongTokens(t *testing.T) {
 	}
 }
 
-// jwk writes the public key as a set of one.
-func jwk(t *testing.T, path, id string, key *ecdsa.PrivateKey) {
+// writeKey writes the public key as a set of one.
+func writeKey(t *testing.T, path, id string, key *ecdsa.PrivateKey) {
 	t.Helper()
 	point, err := key.PublicKey.Bytes()
 	require.NoError(t, err)
@@ -123,7 +127,7 @@ func TestKeySet(t *testing.T) {
 	require.NoError(t, err)
 	two, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
-	jwk(t, path, "one", one)
+	writeKey(t, path, "one", one)
 	set := &keySet{path: path}
 	require.NoError(t, set.load())
 	tokens := &Tokens{keys: set.key, parser: jwt.NewParser()}
@@ -143,7 +147,7 @@ func TestKeySet(t *testing.T) {
 	require.Error(t, check("two", two))
 
 	// The keys change; a file that is half written changes nothing.
-	jwk(t, path, "two", two)
+	writeKey(t, path, "two", two)
 	later := time.Now().Add(time.Minute)
 	require.NoError(t, os.Chtimes(path, later, later))
 	require.Error(t, check("two", two), "not looked at so soon")
@@ -168,19 +172,60 @@ func TestKeySet(t *testing.T) {
 func pathOf(t *testing.T, key *ecdsa.PrivateKey) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "keys.json")
-	jwk(t, path, "two", key)
+	writeKey(t, path, "two", key)
 	return path
 }
 
 func TestKeySetThatIsNone(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keys.json")
-	for _, content := range []string{"", "{}", `{"keys":[]}`, `{"keys":[{"kty":"EC"}]}`, "-----BEGIN PUBLIC KEY-----"} {
+	for _, content := range []string{"", "{}", `{"keys":[]}`, `{"keys":[{"kty":"EC"}]}`, `{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}`, "-----BEGIN PUBLIC KEY-----"} {
 		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
 		_, err := NewTokens(TokenOptions{Keys: path})
 		require.ErrorContains(t, err, path, content)
 	}
 	_, err := NewTokens(TokenOptions{Keys: path + ".not"})
 	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+// What is not known, not public or not for signatures does not keep the rest from counting.
+func TestKeysThatAreLeftOut(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys.json")
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	writeKey(t, path, "good", key)
+	content, err := os.ReadFile(path)
+	require.NoError(t, err)
+	encryption := strings.Replace(strings.Replace(string(content), `"sig"`, `"enc"`, 1), `"good"`, `"enc"`, 1)
+	one := func(set string) string { return strings.TrimSuffix(strings.TrimPrefix(set, `{"keys":[`), `]}`) }
+	require.NoError(t, os.WriteFile(path, []byte(`{"keys":[{"kty":"ML-DSA","kid":"new"},{"kty":"EC","crv":"secp256k1","x":"AA","y":"AA"},`+
+		one(encryption)+","+one(string(content))+`]}`), 0o600))
+	tokens, err := NewTokens(TokenOptions{Keys: path, Issuer: "https://issuer", Audience: "booking-svc"})
+	require.NoError(t, err)
+	check := func(id any) error {
+		token := jwt.NewWithClaims(jwt.SigningMethodES256, good())
+		if id != nil {
+			token.Header["kid"] = id
+		}
+		text, err := token.SignedString(key)
+		require.NoError(t, err)
+		_, err = tokens.Caller(text)
+		return err
+	}
+	require.NoError(t, check("good"))
+	require.NoError(t, check(nil), "the only key that is left")
+	require.Error(t, check("enc"))
+
+	two, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	other := filepath.Join(t.TempDir(), "other.json")
+	writeKey(t, other, "other", two)
+	more, err := os.ReadFile(other)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, []byte(`{"keys":[`+one(string(content))+","+one(string(more))+`]}`), 0o600))
+	tokens, err = NewTokens(TokenOptions{Keys: path, Issuer: "https://issuer", Audience: "booking-svc"})
+	require.NoError(t, err)
+	require.NoError(t, check("good"))
+	require.ErrorContains(t, check(nil), "does not name its key")
 }
 
 func TestIdentify(t *testing.T) {

@@ -1,14 +1,13 @@
 package callers
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"os"
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/MicahParks/keyfunc/v3"
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/rs/zerolog"
 )
@@ -16,10 +15,12 @@ import (
 const (
 	// leeway is how far the clocks of the issuer and of this machine may differ.
 	leeway = 30 * time.Second
-	// keysAge is how old what is known of a key set's file may be.
-	keysAge = 10 * time.Second
+	// maxToken is the longest token that is looked at, in bytes: what is in it is read before its signature.
+	maxToken = 16 << 10
 	// maxVenues bounds what a token may name, so that each call stays cheap.
 	maxVenues = 1000
+	// scopePrefix marks this service's permissions among other scopes.
+	scopePrefix = "booking:"
 )
 
 // Tokens checks bearer tokens (JSON Web Tokens, RFC 7519). Make it with NewTokens.
@@ -35,22 +36,37 @@ type TokenOptions struct {
 	Keys   string
 	// Issuer and Audience are what they must name.
 	Issuer, Audience string
-	// Logger is told when the key set cannot be read again.
+	// Logger is told when the key set cannot be read again, and which of its keys are left out.
 	Logger zerolog.Logger
 }
 
 // claims are those of a token that decide. Scope is that of RFC 8693, section 4.2: names with spaces
-// between, of which booking:read, booking:book and booking:operate count. Venues, which is this service's
-// own, are the ids of the venues that the token is for; without it, it is for all.
+// between, of which booking:read, booking:book and booking:operate count.
 type claims struct {
 	jwt.RegisteredClaims
-	Scope  string    `json:"scope"`
-	Venues *[]string `json:"venues"`
+	Scope  string `json:"scope"`
+	Venues venues `json:"venues"`
+}
+
+// venues, which are this service's own claim, are the ids of those that the token is for; without it, it is
+// for all. One that is there and null is none of both, and refused: an empty list may be written so.
+type venues struct {
+	named bool
+	ids   []string
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (v *venues) UnmarshalJSON(text []byte) error {
+	if bytes.Equal(bytes.TrimSpace(text), []byte("null")) {
+		return errors.New("venues must be a list, not null")
+	}
+	v.named = true
+	return json.Unmarshal(text, &v.ids)
 }
 
 // NewTokens makes a check of tokens.
 //
-// Errors: a key set that cannot be read.
+// Errors: a key set that cannot be read, or has no key that signs.
 func NewTokens(o TokenOptions) (*Tokens, error) {
 	methods := []string{"HS256", "HS384", "HS512"}
 	keys := func(*jwt.Token) (any, error) { return []byte(o.Secret), nil }
@@ -72,69 +88,22 @@ func NewTokens(o TokenOptions) (*Tokens, error) {
 //
 // Errors: what is wrong with it, without the token itself.
 func (t *Tokens) Caller(token string) (*Caller, error) {
+	if len(token) > maxToken {
+		return nil, fmt.Errorf("bearer token: longer than %d bytes", maxToken)
+	}
 	var c claims
 	if _, err := t.parser.ParseWithClaims(token, &c, t.keys); err != nil {
 		return nil, fmt.Errorf("bearer token: %w", err)
 	}
-	caller := &Caller{Name: c.Subject, Permissions: parse(strings.Fields(c.Scope))}
-	if c.Venues != nil {
-		caller.Venues = append([]string{}, *c.Venues...) // Not nil, which is all, if it names none.
-	}
-	if len(caller.Venues) > maxVenues {
+	if len(c.Venues.ids) > maxVenues {
 		return nil, fmt.Errorf("bearer token: names more than %d venues", maxVenues)
 	}
 	if err := check(c.Subject); err != nil {
 		return nil, fmt.Errorf("bearer token: %w", err)
 	}
+	caller := &Caller{Name: c.Subject, Permissions: known(strings.Fields(c.Scope), scopePrefix)}
+	if c.Venues.named {
+		caller.Venues = append([]string{}, c.Venues.ids...) // Not nil, which is all, if it names none.
+	}
 	return caller, nil
-}
-
-// keySet are the keys in a file, which is read again when it changes.
-type keySet struct {
-	path string
-	log  zerolog.Logger
-
-	mu      sync.Mutex
-	looked  time.Time
-	changed time.Time
-	keys    keyfunc.Keyfunc
-}
-
-// key is the jwt.Keyfunc. While the file is wrong, the keys are those that it had before.
-func (s *keySet) key(token *jwt.Token) (any, error) {
-	s.mu.Lock()
-	if time.Since(s.looked) > keysAge {
-		s.looked = time.Now()
-		if stat, err := os.Stat(s.path); err == nil && !stat.ModTime().Equal(s.changed) {
-			if err := s.load(); err != nil {
-				s.log.Error().Err(err).Msg("Failed to read the keys of tokens again: those from before count")
-			}
-		}
-	}
-	keys := s.keys
-	s.mu.Unlock()
-	return keys.Keyfunc(token)
-}
-
-func (s *keySet) load() error {
-	stat, err := os.Stat(s.path)
-	if err != nil {
-		return fmt.Errorf("key set: %w", err)
-	}
-	content, err := os.ReadFile(s.path)
-	if err != nil {
-		return fmt.Errorf("key set: %w", err)
-	}
-	var known struct {
-		Keys []json.RawMessage `json:"keys"`
-	}
-	if err := json.Unmarshal(content, &known); err != nil || len(known.Keys) == 0 {
-		return fmt.Errorf("key set: %s is no JSON Web Key Set with keys in it", s.path)
-	}
-	keys, err := keyfunc.NewJWKSetJSON(content)
-	if err != nil {
-		return fmt.Errorf("key set: %s: %w", s.path, err)
-	}
-	s.keys, s.changed, s.looked = keys, stat.ModTime(), time.Now()
-	return nil
 }

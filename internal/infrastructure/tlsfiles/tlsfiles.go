@@ -2,21 +2,19 @@
 package tlsfiles
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"time"
 
+	"github.com/rs/zerolog"
 	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/tls/certprovider"
-	"google.golang.org/grpc/credentials/tls/certprovider/pemfile"
 	"google.golang.org/grpc/security/advancedtls"
 )
-
-// refresh is how often the files are read again.
-const refresh = 10 * time.Second
 
 // Files are paths of PEM files; an empty one is not there.
 type Files struct {
@@ -24,48 +22,72 @@ type Files struct {
 	Cert, Key string
 	// CA are the authorities that the other side's certificate must come from.
 	CA string
-	// Refresh is how often they are read again; 0 is every ten seconds.
+	// Refresh is how old what is known of them may be; 0 is ten seconds.
 	Refresh time.Duration
+	// Logger is told when they cannot be read again: what was there before goes on.
+	Logger zerolog.Logger
 }
 
 // Server answers the credentials of a gRPC server. With a CA, every client must show a certificate of it.
-// The files are read again when they change; connections that are there go on. close ends that.
+// The files are read again when they change; connections that are there go on.
 //
 // Errors: a file that cannot be read or has not what it should, with its path.
-func Server(f Files) (creds credentials.TransportCredentials, closeFiles func(), err error) {
-	identity, roots, err := f.open()
+func Server(f Files) (credentials.TransportCredentials, error) {
+	identity, roots, err := f.load()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	options := &advancedtls.Options{
-		IdentityOptions:  advancedtls.IdentityCertificateOptions{IdentityProvider: identity},
-		VerificationType: advancedtls.SkipVerification,
+	options := &advancedtls.Options{VerificationType: advancedtls.SkipVerification}
+	options.IdentityOptions.GetIdentityCertificatesForServer = func(*tls.ClientHelloInfo) ([]*tls.Certificate, error) {
+		return []*tls.Certificate{identity.current()}, nil
 	}
-	if roots != nil {
+	if f.CA != "" {
 		options.RequireClientCert = true
 		options.VerificationType = advancedtls.CertVerification
-		options.RootOptions = advancedtls.RootCertificateOptions{RootProvider: roots}
+		options.RootOptions.GetRootCertificates = roots.forHandshake
 	}
-	creds, err = advancedtls.NewServerCreds(options)
-	return creds, closer(identity, roots), err
+	return advancedtls.NewServerCreds(options)
 }
 
 // Client answers the credentials of a gRPC client, which checks the server's name. Without a CA, the
 // system's authorities decide; with a certificate, it is shown. The rest is as with Server.
-func Client(f Files) (creds credentials.TransportCredentials, closeFiles func(), err error) {
-	identity, roots, err := f.open()
+func Client(f Files) (credentials.TransportCredentials, error) {
+	identity, roots, err := f.load()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	options := &advancedtls.Options{VerificationType: advancedtls.CertAndHostVerification}
-	if identity != nil {
-		options.IdentityOptions.IdentityProvider = identity
+	if f.Cert != "" {
+		options.IdentityOptions.GetIdentityCertificatesForClient = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			return identity.current(), nil
+		}
 	}
-	if roots != nil {
-		options.RootOptions.RootProvider = roots
+	if f.CA != "" {
+		options.RootOptions.GetRootCertificates = roots.forHandshake
 	}
-	creds, err = advancedtls.NewClientCreds(options)
-	return creds, closer(identity, roots), err
+	creds, err := advancedtls.NewClientCreds(options)
+	if err != nil {
+		return nil, err
+	}
+	return hostOnly{creds}, nil
+}
+
+// hostOnly asks a server for its name without the port, which is no part of it (RFC 6066, section 3).
+type hostOnly struct {
+	credentials.TransportCredentials
+}
+
+// ClientHandshake implements credentials.TransportCredentials.
+func (c hostOnly) ClientHandshake(ctx context.Context, authority string, conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	if host, _, err := net.SplitHostPort(authority); err == nil {
+		authority = host
+	}
+	return c.TransportCredentials.ClientHandshake(ctx, authority, conn)
+}
+
+// Clone implements credentials.TransportCredentials.
+func (c hostOnly) Clone() credentials.TransportCredentials {
+	return hostOnly{c.TransportCredentials.Clone()}
 }
 
 // ClientConfig answers the settings of any other client, which checks the server's name. Without a path of a
@@ -82,30 +104,28 @@ func ClientConfig(caPath string) (*tls.Config, error) {
 	return config, err
 }
 
-// open checks the files, so that a wrong one is told at the start, and begins to watch them.
-func (f Files) open() (identity, roots certprovider.Provider, err error) {
-	if f.Refresh == 0 {
-		f.Refresh = refresh
-	}
+// roots are the authorities in a file.
+type roots struct{ *fresh[*x509.CertPool] }
+
+func (r roots) forHandshake(*advancedtls.ConnectionInfo) (*advancedtls.RootCertificates, error) {
+	return &advancedtls.RootCertificates{TrustCerts: r.current()}, nil
+}
+
+// load reads what there is for the first time, so that a wrong file is told at the start.
+func (f Files) load() (identity *fresh[*tls.Certificate], ca roots, err error) {
 	if f.Cert != "" {
-		if _, err := tls.LoadX509KeyPair(f.Cert, f.Key); err != nil {
-			return nil, nil, fmt.Errorf("certificate %s with key %s: %w", f.Cert, f.Key, err)
-		}
-		identity, err = pemfile.NewProvider(pemfile.Options{CertFile: f.Cert, KeyFile: f.Key, RefreshDuration: f.Refresh})
-		if err != nil {
-			return nil, nil, err
-		}
+		identity, err = newFresh(f, func() (*tls.Certificate, error) {
+			pair, err := tls.LoadX509KeyPair(f.Cert, f.Key)
+			if err != nil {
+				return nil, fmt.Errorf("certificate %s with key %s: %w", f.Cert, f.Key, err)
+			}
+			return &pair, nil
+		})
 	}
-	if f.CA != "" {
-		if _, err = authorities(f.CA); err == nil {
-			roots, err = pemfile.NewProvider(pemfile.Options{RootFile: f.CA, RefreshDuration: f.Refresh})
-		}
-		if err != nil {
-			closer(identity)()
-			return nil, nil, err
-		}
+	if err == nil && f.CA != "" {
+		ca.fresh, err = newFresh(f, func() (*x509.CertPool, error) { return authorities(f.CA) })
 	}
-	return identity, roots, nil
+	return identity, ca, err
 }
 
 func authorities(path string) (*x509.CertPool, error) {
@@ -118,14 +138,4 @@ func authorities(path string) (*x509.CertPool, error) {
 		return nil, errors.New("authorities: no certificate in PEM in " + path)
 	}
 	return pool, nil
-}
-
-func closer(providers ...certprovider.Provider) func() {
-	return func() {
-		for _, p := range providers {
-			if p != nil {
-				p.Close()
-			}
-		}
-	}
 }

@@ -2,12 +2,15 @@ package tlsfiles
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
@@ -40,25 +43,25 @@ func (watcher) Watch(_ *healthpb.HealthCheckRequest, stream healthpb.Health_Watc
 
 func serve(t *testing.T, files Files) (addr string) {
 	t.Helper()
-	creds, closeFiles, err := Server(files)
+	creds, err := Server(files)
 	require.NoError(t, err)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	server := grpc.NewServer(grpc.Creds(creds))
 	healthpb.RegisterHealthServer(server, watcher{})
 	go func() { _ = server.Serve(listener) }()
-	t.Cleanup(func() { server.Stop(); closeFiles() })
+	t.Cleanup(server.Stop)
 	return listener.Addr().String()
 }
 
 // dial answers a client, and what the server's certificate is.
 func dial(t *testing.T, addr string, files Files) healthpb.HealthClient {
 	t.Helper()
-	creds, closeFiles, err := Client(files)
+	creds, err := Client(files)
 	require.NoError(t, err)
 	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(creds))
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = conn.Close(); closeFiles() })
+	t.Cleanup(func() { _ = conn.Close() })
 	return healthpb.NewHealthClient(conn)
 }
 
@@ -83,9 +86,8 @@ func TestServerOfAnotherName(t *testing.T) {
 	ca := testenv.NewAuthority(t)
 	cert, key := ca.Issue(t, "booking-svc")
 	addr := serve(t, Files{Cert: cert, Key: key})
-	creds, closeFiles, err := Client(Files{CA: ca.File})
+	creds, err := Client(Files{CA: ca.File})
 	require.NoError(t, err)
-	defer closeFiles()
 	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(creds), grpc.WithAuthority("another"))
 	require.NoError(t, err)
 	defer conn.Close()
@@ -108,19 +110,63 @@ func TestMutualTLS(t *testing.T) {
 func TestFilesAreReadAgain(t *testing.T) {
 	before, after := testenv.NewAuthority(t), testenv.NewAuthority(t)
 	cert, key := before.Issue(t, "booking-svc")
-	addr := serve(t, Files{Cert: cert, Key: key, Refresh: 20 * time.Millisecond})
+	var log testenv.Buffer
+	addr := serve(t, Files{Cert: cert, Key: key, Refresh: 20 * time.Millisecond, Logger: zerolog.New(&log)})
 	stream, err := dial(t, addr, Files{CA: before.File}).Watch(t.Context(), &healthpb.HealthCheckRequest{})
 	require.NoError(t, err)
 	_, err = stream.Recv()
 	require.NoError(t, err)
 
-	after.IssueTo(t, "booking-svc", cert, key)
+	// The certificate is there before its key: the old pair goes on, and nothing of a key is logged.
+	newCert, newKey := after.Issue(t, "booking-svc")
+	replace(t, newCert, cert)
+	require.Eventually(t, func() bool {
+		require.NoError(t, check(t, addr, Files{CA: before.File}))
+		return strings.Contains(log.String(), "Failed to read a certificate again")
+	}, 10*time.Second, 20*time.Millisecond)
+	require.NotContains(t, log.String(), "PRIVATE KEY")
+	replace(t, newKey, key)
 	require.Eventually(t, func() bool { return check(t, addr, Files{CA: after.File}) == nil }, 10*time.Second, 50*time.Millisecond)
 	require.Error(t, check(t, addr, Files{CA: before.File}))
 	for range 5 {
 		_, err = stream.Recv()
 		require.NoError(t, err, "the connection from before goes on")
 	}
+}
+
+func replace(t *testing.T, from, to string) {
+	t.Helper()
+	content, err := os.ReadFile(from)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(to, content, 0o600))
+}
+
+// A server is asked for its name without the port: others than Go's take no other.
+func TestServerName(t *testing.T) {
+	ca := testenv.NewAuthority(t)
+	cert, key := ca.Issue(t, "booking-svc")
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	require.NoError(t, err)
+	asked := make(chan string, 1)
+	listener, err := tls.Listen("tcp", "localhost:0", &tls.Config{
+		MinVersion: tls.VersionTLS12, NextProtos: []string{"h2"},
+		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			asked <- hello.ServerName
+			return &pair, nil
+		},
+	})
+	require.NoError(t, err)
+	defer listener.Close()
+	go func() {
+		if conn, err := listener.Accept(); err == nil {
+			_ = conn.(*tls.Conn).HandshakeContext(context.Background())
+			_ = conn.Close()
+		}
+	}()
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	require.NoError(t, err)
+	_ = check(t, "localhost:"+port, Files{CA: ca.File})
+	require.Equal(t, "localhost", <-asked)
 }
 
 func TestWrongFiles(t *testing.T) {
@@ -133,8 +179,8 @@ func TestWrongFiles(t *testing.T) {
 		{Cert: cert, Key: otherKey}, {Cert: nonsense, Key: key}, {Cert: cert + ".not", Key: key},
 		{Cert: cert, Key: key, CA: nonsense}, {Cert: cert, Key: key, CA: "not-there.pem"},
 	} {
-		for _, open := range []func(Files) (credentials.TransportCredentials, func(), error){Server, Client} {
-			_, _, err := open(files)
+		for _, open := range []func(Files) (credentials.TransportCredentials, error){Server, Client} {
+			_, err := open(files)
 			require.Error(t, err)
 			wrong := files.Cert
 			if files.CA != "" {
