@@ -97,8 +97,7 @@ func (p prometheus) query(expr string) (values []string, err error) {
 // promRule is a rule as Prometheus sees it.
 type promRule struct{ Name, Health, LastError, State string }
 
-func (p prometheus) rules(t *testing.T) map[string]promRule {
-	t.Helper()
+func (p prometheus) rules(t require.TestingT) map[string]promRule {
 	var answer struct{ Groups []struct{ Rules []promRule } }
 	require.NoError(t, p.get("/api/v1/rules", &answer))
 	all := make(map[string]promRule)

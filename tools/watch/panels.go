@@ -15,6 +15,12 @@ const (
 // failed are the answers that are a fault of the service or of a neighbour, as in the alert rules.
 const failed = `unavailable|internal|unknown|deadline_exceeded|data_loss`
 
+// gaveUp is the rate of clients that gave up after more than a second, by labels: a failure as well.
+func gaveUp(by string) string {
+	return `(sum ` + by + `(rate(grpc_server_request_duration_seconds_count{…, method!="Check", status="cancelled"}[]))` +
+		` - sum ` + by + `(rate(grpc_server_request_duration_seconds_bucket{…, method!="Check", status="cancelled", le="1"}[])) or vector(0))`
+}
+
 // of writes a query: NAME{…} becomes the metric of the chosen replicas, and [] the interval of a rate.
 func of(expr, legend string) query {
 	expr = strings.ReplaceAll(expr, "{…", `{job="booking-svc", instance=~"$instance"`)
@@ -51,7 +57,7 @@ func glance() []panel {
 		stat("Replicas", count, "Replicas that Prometheus reaches.", `sum(up{…})`),
 		stat("Calls", perSecond, "Health checks are not counted.", `sum(rate(grpc_server_requests_total{…, method!="Check"}[]))`),
 		stat("Failing", percentage, "Calls that fail through a fault of the service or a neighbour. The goal is 0.1 %.",
-			`(sum(rate(grpc_server_requests_total{…, method!="Check", status=~"`+failed+`"}[])) or vector(0)) / sum(rate(grpc_server_requests_total{…, method!="Check"}[]))`),
+			`((sum(rate(grpc_server_requests_total{…, method!="Check", status=~"`+failed+`"}[])) or vector(0)) + `+gaveUp("")+`) / sum(rate(grpc_server_requests_total{…, method!="Check"}[]))`),
 		stat("p99", seconds, "99 of 100 calls take less time. The goal is 0.3 s.",
 			`histogram_quantile(0.99, sum by (le) (rate(grpc_server_request_duration_seconds_bucket{…, method!="Check"}[])))`),
 		stat("Oldest event", seconds, "How long the oldest event waits for Kafka.", `max(outbox_oldest_pending_age_seconds{…})`),
@@ -65,7 +71,8 @@ func calls() []panel {
 	return []panel{
 		graph("Calls by method", perSecond, "", of(`sum by (method) (rate(grpc_server_requests_total{…}[]))`, "{{method}}")),
 		graph("Failures by method", perSecond, "Faults of the service or a neighbour. The log has a WARN or ERROR for each.",
-			of(`sum by (method, status) (rate(grpc_server_requests_total{…, status=~"`+failed+`"}[]))`, "{{method}} {{status}}")),
+			of(`sum by (method, status) (rate(grpc_server_requests_total{…, status=~"`+failed+`"}[]))`, "{{method}} {{status}}"),
+			of(gaveUp("by (method) "), "{{method}} client gave up")),
 		graph("Refusals", perSecond, "Answers that the client can see the reason of: a table that is taken, a hold that ran out.",
 			of(`sum by (method, status) (rate(grpc_server_requests_total{…, status!="ok", status!~"`+failed+`"}[]))`, "{{method}} {{status}}")),
 		graph("p99 by method", seconds, "", quantile("0.99", "grpc_server_request_duration_seconds", "method", "{{method}}")),
