@@ -20,7 +20,8 @@ const (
 	PoolerNone        = "none"
 	PoolerTransaction = "transaction"
 
-	SASLNone = "none"
+	SASLNone  = "none"
+	SASLPlain = "PLAIN"
 )
 
 // Secret is a setting that is never printed: formatting it shows stars. Convert it to a string to

@@ -22,7 +22,8 @@ func (c *Config) contradictions() []contradiction {
 		}
 	}
 	needs := func(has bool, name string, needed bool, other string) {
-		never(has && !needed, name+" must be set together with "+other, name, strings.TrimSuffix(other, "=on"))
+		of := append(strings.Split(name, " or "), strings.Split(strings.TrimSuffix(other, "=on"), " or ")...)
+		never(has && !needed, name+" must be set together with "+other, of...)
 	}
 	both := func(a bool, nameOfA string, b bool, nameOfB string) {
 		needs(a, nameOfA, b, nameOfB)
@@ -49,6 +50,9 @@ func (c *Config) contradictions() []contradiction {
 	needs(c.KafkaSASL != SASLNone, sasl, c.KafkaUser != "", "KAFKA_SASL_USER")
 	needs(c.KafkaSASL != SASLNone, sasl, c.KafkaPassword != "", "KAFKA_SASL_PASSWORD")
 	needs(c.KafkaUser != "", "KAFKA_SASL_USER", c.KafkaSASL != SASLNone, sasl)
+	needs(c.KafkaPassword != "", "KAFKA_SASL_PASSWORD", c.KafkaSASL != SASLNone, sasl)
+	needs(c.KafkaSASL == SASLPlain, sasl+" PLAIN", c.KafkaTLS, "KAFKA_TLS=on") // It sends the password as it is.
+	needs(c.RateBurst > 0, "RATE_BURST", c.RateLimit > 0, "RATE_LIMIT")
 
 	needs(len(c.CertCallers) > 0, "AUTH_CERT_CALLERS", c.GRPCClientCAFile != "", "GRPC_TLS_CLIENT_CA_FILE")
 	never(c.JWTSecret != "" && len(c.JWTSecret) < minSecret, "AUTH_JWT_SECRET must have at least 32 bytes", "AUTH_JWT_SECRET", "AUTH_JWT_SECRET_FILE")

@@ -28,7 +28,10 @@ func TestContradictionsAreRefused(t *testing.T) {
 		{"REDIS_TLS_CA_FILE", []string{"REDIS_TLS_CA_FILE" + here}, []string{"REDIS_TLS=on"}},
 		{"REDIS_CLUSTER", []string{"REDIS_CLUSTER=on", "REDIS_MASTER=m"}, []string{"REDIS_MASTER="}},
 		{"KAFKA_TLS_CA_FILE", []string{"KAFKA_TLS_CA_FILE" + here}, []string{"KAFKA_TLS=on"}},
-		{"KAFKA_SASL_MECHANISM", []string{"KAFKA_SASL_MECHANISM=PLAIN", "KAFKA_SASL_USER=u"}, []string{"KAFKA_SASL_PASSWORD=p"}},
+		{"KAFKA_SASL_MECHANISM", []string{"KAFKA_TLS=on", "KAFKA_SASL_MECHANISM=PLAIN", "KAFKA_SASL_USER=u"}, []string{"KAFKA_SASL_PASSWORD=p"}},
+		{"KAFKA_SASL_MECHANISM PLAIN", []string{"KAFKA_SASL_MECHANISM=PLAIN", "KAFKA_SASL_USER=u", "KAFKA_SASL_PASSWORD=p"}, []string{"KAFKA_TLS=on"}},
+		{"KAFKA_SASL_PASSWORD", []string{"KAFKA_SASL_PASSWORD=p"}, []string{"KAFKA_SASL_PASSWORD="}},
+		{"RATE_BURST", []string{"RATE_BURST=5"}, []string{"RATE_LIMIT=5"}},
 		{"KAFKA_SASL_USER", []string{"KAFKA_SASL_USER=u"}, []string{"KAFKA_SASL_MECHANISM=SCRAM-SHA-512", "KAFKA_SASL_PASSWORD=p"}},
 		{"POSTGRES_SSLROOTCERT", []string{"POSTGRES_SSLROOTCERT" + here}, []string{"POSTGRES_SSLMODE=verify-full"}},
 		{"AUTH_CERT_CALLERS", []string{"AUTH_CERT_CALLERS=a=read"}, []string{cert, key, clientCA}},
@@ -52,7 +55,7 @@ func TestSecretsInFiles(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, []byte(" a word \n"), 0o600))
 	cfg, err := Load([]string{
 		"POSTGRES_PASSWORD_FILE=" + path, "REDIS_PASSWORD_FILE=" + path, "KAFKA_SASL_PASSWORD_FILE=" + path,
-		"KAFKA_SASL_MECHANISM=PLAIN", "KAFKA_SASL_USER=u",
+		"KAFKA_SASL_MECHANISM=SCRAM-SHA-256", "KAFKA_SASL_USER=u",
 	})
 	require.NoError(t, err)
 	for _, secret := range []Secret{cfg.PostgresPassword, cfg.RedisPassword, cfg.KafkaPassword} {
@@ -61,6 +64,9 @@ func TestSecretsInFiles(t *testing.T) {
 	_, err = Load([]string{"POSTGRES_PASSWORD=x", "POSTGRES_PASSWORD_FILE=" + path})
 	require.ErrorContains(t, err, "POSTGRES_PASSWORD_FILE must not be set together with POSTGRES_PASSWORD")
 	require.NotContains(t, err.Error(), "word")
+	_, err = Load([]string{"AUTH_JWT_SECRET_FILE=correct-horse"})
+	require.ErrorContains(t, err, "AUTH_JWT_SECRET_FILE must be a file that can be read: no such file or directory")
+	require.NotContains(t, err.Error(), "correct-horse", "a secret that was pasted into the wrong variable")
 }
 
 func TestCallersInCertificates(t *testing.T) {

@@ -44,11 +44,12 @@ func secretFile(to *Secret, name string) func(string) error {
 		}
 		content, err := os.ReadFile(path)
 		if err != nil {
-			return unreadable(path, err)
+			// Not the path: it may be the secret itself, pasted into the wrong variable.
+			return fmt.Errorf("must be a file that can be read: %w", cause(err))
 		}
 		*to = Secret(strings.TrimRight(string(content), "\r\n"))
 		if *to == "" {
-			return fmt.Errorf("must be a file with the secret in it: %s is empty", path)
+			return errors.New("must be a file with the secret in it, not an empty one")
 		}
 		return nil
 	}
@@ -62,19 +63,20 @@ func file(to *string) func(string) error {
 		}
 		f, err := os.Open(path)
 		if err != nil {
-			return unreadable(path, err)
+			return fmt.Errorf("must be a file that can be read, not %q: %w", path, cause(err))
 		}
 		*to = path
 		return f.Close()
 	}
 }
 
-func unreadable(path string, err error) error {
-	var cause *fs.PathError
-	if errors.As(err, &cause) {
-		err = cause.Err
+// cause answers what is wrong with a file, without its path.
+func cause(err error) error {
+	var of *fs.PathError
+	if errors.As(err, &of) {
+		return of.Err
 	}
-	return fmt.Errorf("must be a file that can be read, not %q: %w", path, err)
+	return err
 }
 
 // permissions are what a caller may be given.

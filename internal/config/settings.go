@@ -82,7 +82,7 @@ func (c *Config) settings() []setting {
 
 		{"KAFKA_TLS", "off", "on: TLS to the brokers", onOff(&c.KafkaTLS)},
 		{"KAFKA_TLS_CA_FILE", "", "authorities of their certificates, PEM; empty: the system's", file(&c.KafkaCAFile)},
-		{"KAFKA_SASL_MECHANISM", "none", "how the service proves to the brokers who it is: none, PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512", oneOf(&c.KafkaSASL, "none", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")},
+		{"KAFKA_SASL_MECHANISM", "none", "how the service proves to the brokers who it is: none, PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512", oneOf(&c.KafkaSASL, SASLNone, SASLPlain, "SCRAM-SHA-256", "SCRAM-SHA-512")},
 		{"KAFKA_SASL_USER", "", "user for that", text(&c.KafkaUser)},
 		{"KAFKA_SASL_PASSWORD", "", "password of that user", secret(&c.KafkaPassword)},
 		{"KAFKA_SASL_PASSWORD_FILE", "", "file with that password, instead of KAFKA_SASL_PASSWORD", secretFile(&c.KafkaPassword, "KAFKA_SASL_PASSWORD")},

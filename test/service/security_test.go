@@ -104,6 +104,10 @@ func TestEverythingEncryptedAndEverybodyKnown(t *testing.T) {
 	_, err = p.with(ca, "somebody").CreateBooking(ctx, request)
 	require.Equal(t, codes.Unauthenticated, status.Code(err))
 
+	_, metrics := p.get("/metrics")
+	require.Regexp(t, `grpc_server_handshakes_failed_total\{[^}]*\} [1-9]`, metrics)
+	require.Regexp(t, `grpc_server_requests_total\{method="CreateBooking",[^}]*status="unauthenticated"\} 1`, metrics)
+
 	gateway := p.with(ca, "admin-gateway")
 	b, err := gateway.CreateBooking(ctx, request)
 	require.NoError(t, err)

@@ -4,7 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
-	"net"
+	"net/netip"
 	"path"
 	"strings"
 	"time"
@@ -50,6 +50,15 @@ func (i interceptors) identify(ctx context.Context, req any, info *grpc.UnarySer
 	}
 	caller, err := i.caller(ctx)
 	if err != nil {
+		caller = nobody
+	}
+	// Who may not call pays as well: a host with no name for all that it is not believed.
+	if i.rates != nil {
+		if wait := i.rates.take(callerOrHost(ctx, caller), time.Now()); wait > 0 {
+			return nil, &refusal{kind: tooOften, retryAfter: wait, caller: caller.Name}
+		}
+	}
+	if err != nil {
 		return nil, &refusal{kind: unauthenticated, cause: err}
 	}
 	if i.Callers != nil {
@@ -57,11 +66,6 @@ func (i interceptors) identify(ctx context.Context, req any, info *grpc.UnarySer
 			return nil, &refusal{kind: forbidden, cause: errors.New("not among the caller's permissions"), caller: caller.Name}
 		}
 		ctx = context.WithValue(ctx, callerKey{}, caller)
-	}
-	if i.rates != nil {
-		if wait := i.rates.take(callerOrHost(ctx, caller), time.Now()); wait > 0 {
-			return nil, &refusal{kind: tooOften, retryAfter: wait, caller: caller.Name}
-		}
 	}
 	if caller.Name != "" {
 		log := zerolog.Ctx(ctx).With().Str("caller", caller.Name).Logger()
@@ -125,10 +129,17 @@ func callerOrHost(ctx context.Context, caller *callers.Caller) string {
 	if !ok {
 		return ""
 	}
-	if host, _, err := net.SplitHostPort(p.Addr.String()); err == nil {
-		return host
+	addr, err := netip.ParseAddrPort(p.Addr.String())
+	switch ip := addr.Addr().Unmap(); {
+	case err != nil:
+		return p.Addr.String()
+	case ip.Is6():
+		// A host has as many of those as it likes within its network.
+		network, _ := ip.WithZone("").Prefix(64)
+		return network.String()
+	default:
+		return ip.String()
 	}
-	return p.Addr.String()
 }
 
 // authorize refuses a caller who may call for some venues only and asks for another. It is the innermost

@@ -2,6 +2,7 @@ package grpc
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -221,6 +222,13 @@ func TestRateOfACaller(t *testing.T) {
 	require.Greater(t, retry.GetRetryDelay().AsDuration(), time.Duration(0))
 	require.LessOrEqual(t, retry.GetRetryDelay().AsDuration(), time.Second)
 	require.NoError(t, get(as(t, "another", "booking:read"), s), "each caller has tokens of its own")
+	for _, want := range []codes.Code{codes.PermissionDenied, codes.PermissionDenied, codes.PermissionDenied, codes.ResourceExhausted} {
+		require.Equal(t, want, status.Code(get(as(t, "waiter", "booking:book"), s)), "who may not call pays as well")
+	}
+	for _, want := range []codes.Code{codes.Unauthenticated, codes.Unauthenticated, codes.Unauthenticated, codes.ResourceExhausted} {
+		require.Equal(t, want, status.Code(get(withToken(t, "wrong"), s)), "and who is not known, by its host")
+	}
+	require.NoError(t, get(as(t, "another", "booking:read"), s), "from which others may call")
 	require.Equal(t, "debug", s.log.calls(t)[3]["level"], "thousands of them must not fill the log")
 }
 
@@ -233,6 +241,12 @@ func TestRates(t *testing.T) {
 	require.Equal(t, 100*time.Millisecond, r.take("a", now))
 	require.Equal(t, 100*time.Millisecond, r.take("a", now), "who is refused pays nothing")
 	require.Zero(t, r.take("a", now.Add(100*time.Millisecond)))
+
+	// However many come in a moment, no more are remembered.
+	for i := range 2 * maxRates {
+		r.take("n"+strconv.Itoa(i), now)
+	}
+	require.LessOrEqual(t, len(r.callers), maxRates)
 
 	// Callers who come no more are forgotten.
 	for i := range 3 * maxRates {
@@ -274,6 +288,15 @@ func TestCallsAtATime(t *testing.T) {
 	require.NoError(t, <-ended)
 	require.NoError(t, <-ended)
 	require.NoError(t, calls["CreateBooking"](t.Context()))
+}
+
+func TestLongHeadersAreRefused(t *testing.T) {
+	t.Parallel()
+	s := startOptions(t, anything(), Options{RequestTimeout: testRequestTimeout, Callers: tokens(t)}, insecure.NewCredentials())
+	err := get(withToken(t, strings.Repeat("x", maxHeaders+1)), s)
+	require.Error(t, err)
+	require.Equal(t, codes.Unauthenticated, status.Code(get(withToken(t, strings.Repeat("x", maxHeaders/2)), s)))
+	require.Less(t, len(s.log.String()), 4000)
 }
 
 func TestLargestRequest(t *testing.T) {

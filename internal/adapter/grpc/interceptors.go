@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -107,7 +108,9 @@ func logFailure(log *zerolog.Logger, s *status.Status, cause error, start time.T
 	}
 	var refused *refusal
 	if errors.As(cause, &refused) {
-		line.AnErr("cause", refused.cause)
+		if refused.cause != nil {
+			line.Str("cause", shorten(refused.cause.Error()))
+		}
 		if refused.caller != "" {
 			line.Str("caller", refused.caller)
 		}
@@ -122,6 +125,16 @@ func logFailure(log *zerolog.Logger, s *status.Status, cause error, start time.T
 		line.Bytes("stack", p.stack)
 	}
 	line.Str("status", statusLabel(s.Code())).Dur("duration_ms", time.Since(start)).Msg("gRPC call")
+}
+
+// maxCause is how much of a cause is logged that a stranger may have written, in bytes.
+const maxCause = 200
+
+func shorten(text string) string {
+	if len(text) <= maxCause {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxCause], "") + "…"
 }
 
 // requestIDOf answers the client's id of the request if it is fit for a log and a header, else a new

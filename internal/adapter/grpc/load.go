@@ -52,6 +52,9 @@ func (g *gate) leave() {
 // maxRates is how many callers are remembered before those are forgotten who have not called for a while.
 const maxRates = 10_000
 
+// forgetAmong is how many of them are looked at for that, so that a call by somebody new stays cheap.
+const forgetAmong = 100
+
 // rates are the callers' token buckets.
 type rates struct {
 	perSecond rate.Limit
@@ -91,14 +94,18 @@ func (r *rates) take(caller string, now time.Time) (wait time.Duration) {
 	return wait
 }
 
-// forget drops those whose buckets are full: they are as new. If all are in use, all begin anew.
+// forget looks at some of the callers and drops those whose buckets are full, who are as new; if all of them
+// are in use, one of them begins anew.
 func (r *rates) forget(now time.Time) {
+	looked := 0
 	for caller, limiter := range r.callers {
-		if limiter.TokensAt(now) >= float64(r.burst) {
+		looked++
+		full := limiter.TokensAt(now) >= float64(r.burst)
+		if full || looked == forgetAmong && len(r.callers) >= maxRates {
 			delete(r.callers, caller)
 		}
-	}
-	if len(r.callers) >= maxRates {
-		clear(r.callers)
+		if looked == forgetAmong {
+			return
+		}
 	}
 }

@@ -25,6 +25,9 @@ const (
 	minPingInterval = 10 * time.Second
 	// maxIdle is how long a connection without calls is kept.
 	maxIdle = 15 * time.Minute
+	// maxHeaders is the most that the headers of a call may have, in bytes. gRPC takes 16 MiB, and a token in
+	// them is read before its signature.
+	maxHeaders = 64 << 10
 	// pingAfter is how long a connection may be silent before it is pinged, and pingTimeout how
 	// long the answer may take before the peer counts as gone.
 	pingAfter   = time.Minute
@@ -62,16 +65,17 @@ func NewServer(handler bookingpb.BookingServiceServer, o Options) (*grpc.Server,
 	}
 	options := []grpc.ServerOption{
 		grpc.StatsHandler(otelgrpc.NewServerHandler(otelgrpc.WithFilter(filters.Not(filters.HealthCheck())))),
-		grpc.ChainUnaryInterceptor(i.observe, i.identify, i.limit, recoverUnary, i.authorize),
+		grpc.ChainUnaryInterceptor(i.observe, recoverUnary, i.identify, i.limit, recoverUnary, i.authorize),
 		grpc.StreamInterceptor(recoverStream(o.Logger)),
 		grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPingInterval, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: maxIdle, Time: pingAfter, Timeout: pingTimeout}),
 		grpc.WaitForHandlers(true),
+		grpc.MaxHeaderListSize(maxHeaders),
 		grpc.NumStreamWorkers(streamWorkers),
 	}
 	if o.Credentials != nil {
-		options = append(options, grpc.Creds(o.Credentials))
+		options = append(options, grpc.Creds(handshakes{o.Credentials, o.Metrics, o.Logger.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Second})}))
 	}
 	if o.Limits.RequestBytes > 0 {
 		options = append(options, grpc.MaxRecvMsgSize(o.Limits.RequestBytes))

@@ -20,6 +20,7 @@ var latencyBuckets = []float64{
 type Metrics struct {
 	grpcRequests  *prometheus.CounterVec
 	grpcDuration  *prometheus.HistogramVec
+	handshakes    prometheus.Counter
 	queries       *prometheus.CounterVec
 	queryDuration *prometheus.HistogramVec
 	published     *prometheus.CounterVec
@@ -76,6 +77,7 @@ func New(reg prometheus.Registerer) *Metrics {
 	return &Metrics{
 		grpcRequests:  counters("grpc_server_requests_total", "gRPC calls served, by method and status (ok, or the code in snake case).", "method", "status"),
 		grpcDuration:  durations("grpc_server_request_duration_seconds", "Time to serve a gRPC call.", "method", "status"),
+		handshakes:    counter("grpc_server_handshakes_failed_total", "TLS handshakes of clients that failed, as without the certificate that is asked for."),
 		queries:       counters("database_queries_total", "Operations on PostgreSQL.", "operation"),
 		queryDuration: durations("database_query_duration_seconds", "Time of an operation on PostgreSQL.", "operation"),
 		published:     counters("kafka_messages_published_total", "Events acknowledged by Kafka.", "topic"),
@@ -100,6 +102,9 @@ func (m *Metrics) ObserveCall(method, status string, start time.Time) {
 	m.grpcRequests.WithLabelValues(method, status).Inc()
 	m.grpcDuration.WithLabelValues(method, status).Observe(time.Since(start).Seconds())
 }
+
+// HandshakeFailed counts a client that could not connect by TLS.
+func (m *Metrics) HandshakeFailed() { m.handshakes.Inc() }
 
 // ObserveQuery counts an operation on PostgreSQL that began at start, as create_booking.
 func (m *Metrics) ObserveQuery(operation string, start time.Time) {

@@ -24,12 +24,13 @@ func (s *Service) CreateBooking(ctx context.Context, c CreateCommand) (b *dom.Bo
 	ctx, end := startSpan(ctx, "CreateBooking", attribute.String("venue.id", c.VenueID))
 	defer func() { end(err) }()
 
-	c.AdminID = adminID(ctx, c.AdminID)
 	b, err = c.validate()
 	if err != nil {
 		return nil, err
 	}
+	// Of what the request names: who calls may have another name when it is repeated.
 	hash := requestHash(b)
+	b.AdminID = adminID(ctx, b.AdminID)
 	if prior, err := s.replay(ctx, c, hash); err != nil || prior != nil {
 		return prior, err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -135,6 +136,29 @@ func TestCreateBooking(t *testing.T) {
 	require.Empty(t, owner, "a confirmed booking needs no hold")
 	_, err = f.CreateBooking(ctx, command("t1"))
 	require.ErrorIs(t, err, dom.ErrSlotTaken)
+}
+
+// A repeated request finds its booking, whatever its caller is called by then.
+func TestCallerIsTheAdminOfARequestThatNamesNone(t *testing.T) {
+	f := newFixture(t)
+	f.offers(table("t1"))
+	c := command("t1")
+	c.AdminID, c.IdempotencyKey = "", "key"
+	first, err := f.CreateBooking(WithCaller(t.Context(), "gateway-1"), c)
+	require.NoError(t, err)
+	require.Equal(t, "gateway-1", first.AdminID)
+	for _, caller := range []string{"", "gateway-2", strings.Repeat("x", 37)} {
+		again, err := f.CreateBooking(WithCaller(t.Context(), caller), c)
+		require.NoError(t, err)
+		require.Equal(t, first.ID, again.ID)
+		require.Equal(t, "gateway-1", again.AdminID)
+	}
+	confirmed, err := f.ConfirmBooking(WithCaller(t.Context(), strings.Repeat("x", 37)), ChangeCommand{ID: first.ID})
+	require.NoError(t, err)
+	events := f.repo.Events(confirmed.ID)
+	require.Equal(t, "gateway-1", events[0].Origin.Caller)
+	require.Equal(t, strings.Repeat("x", 37), events[1].Origin.Caller)
+	require.Empty(t, events[1].AdminID, "too long for an admin")
 }
 
 func TestCreateKeepsTheClientsRoom(t *testing.T) {
