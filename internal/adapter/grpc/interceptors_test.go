@@ -8,9 +8,11 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -20,6 +22,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	dom "github.com/bookingcontrol/booker-booking-svc/internal/domain/booking"
+	"github.com/bookingcontrol/booker-booking-svc/internal/infrastructure/metrics"
 	"github.com/bookingcontrol/booker-booking-svc/internal/usecase/booking"
 	bookingpb "github.com/bookingcontrol/booker-booking-svc/proto/booking"
 )
@@ -302,4 +305,34 @@ func TestRawNonsense(t *testing.T) {
 	err = s.conn.Invoke(t.Context(), "/booking.BookingService/NoSuchMethod", &bookingpb.GetBookingRequest{}, &bookingpb.Booking{})
 	require.Equal(t, codes.Unimplemented, status.Code(err))
 	require.NoError(t, get(t.Context(), s))
+}
+
+// Whatever comes of a call that takes long, its line names the trace; one that is fast has none.
+func TestSlowCallsAreLogged(t *testing.T) {
+	var log logBuffer
+	const traceID = "0af7651916cd43dd8448eb211c80319c"
+	id, err := trace.TraceIDFromHex(traceID)
+	require.NoError(t, err)
+	ctx := trace.ContextWithSpanContext(t.Context(), trace.NewSpanContext(trace.SpanContextConfig{TraceID: id, SpanID: trace.SpanID{1}}))
+	for _, failure := range []error{nil, dom.ErrNotFound, errors.New("fault")} {
+		for limit, slow := range map[time.Duration]bool{20 * time.Millisecond: true, time.Minute: false, 0: false} {
+			log.Reset()
+			i := interceptors{Options: Options{Logger: zerolog.New(&log), Metrics: metrics.New(prometheus.NewRegistry()), SlowCall: limit}}
+			_, _ = i.observe(ctx, nil, &grpc.UnaryServerInfo{FullMethod: "/booking.BookingService/GetBooking"},
+				func(context.Context, any) (any, error) {
+					time.Sleep(25 * time.Millisecond)
+					return nil, failure
+				})
+			require.Equal(t, slow, strings.Contains(log.String(), "Slow gRPC call"), log.String())
+			if slow {
+				line, _, _ := strings.Cut(log.String(), "\n")
+				require.Contains(t, line, `"level":"warn"`)
+				require.Contains(t, line, `"method":"GetBooking","trace_id":"`+traceID+`"`)
+				require.Contains(t, line, `"duration_ms":`)
+			}
+		}
+	}
+	l := zerolog.New(&log)
+	fast := interceptors{Options: Options{SlowCall: time.Minute}}
+	require.Zero(t, testing.AllocsPerRun(100, func() { fast.noteSlow(&l, codes.OK, time.Now()) }))
 }

@@ -27,7 +27,7 @@ type GuestData struct {
 // NewGuestData answers the guests' data behind pool. The caller closes the pool.
 func NewGuestData(pool *pgxpool.Pool) *GuestData { return &GuestData{pool: pool} }
 
-// Conditions on a booking, written as the index of migration 4 has them.
+// Conditions on a booking, written as the index of migration 5 has them.
 const (
 	hasEnded = `status IN ('finished', 'cancelled', 'expired', 'no_show')`
 	hasGuest = `(customer_name <> '' OR customer_phone <> '' OR comment <> '')`

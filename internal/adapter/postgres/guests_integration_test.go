@@ -326,3 +326,40 @@ func TestEraseWhileEventsAreSent(t *testing.T) {
 	require.Equal(t, bookings, erasures, "each is recorded once")
 	testenv.RequireConsistent(t, pool)
 }
+
+// Bookings and events that lie pages apart are all found, without the time limit of a call.
+func TestEraseInLargeTables(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	pool := newPool(t, "statement_timeout=1s")
+	// 25,000 bookings, of which the first, the last and those at both sides of a page's end are the guest's.
+	_, err := pool.Exec(ctx, `
+		SET LOCAL statement_timeout = 0;
+		WITH b AS (
+			INSERT INTO bookings (id, venue_id, table_id, date, start_time, end_time, starts_at, ends_at, time_zone, party_size,
+				customer_name, customer_phone, status)
+			SELECT to_char(n, 'FM00000'), 'v', 't', '2030-01-05', '19:00', '21:00', '2030-01-05 18:00Z', '2030-01-05 20:00Z', 'UTC', 2,
+				'Guest ' || n, CASE WHEN n IN (1, 10000, 10001, 25000) THEN '+49 30-777' ELSE n::text END, 'finished'
+			FROM generate_series(1, 25000) n RETURNING id, customer_name
+		)
+		INSERT INTO outbox (shard, topic, key, payload, event_id, booking_version, status)
+		SELECT 1, 'booking.held', id, convert_to(jsonb_build_object('customer_name', customer_name)::text, 'UTF8'), id, 1, 'sent' FROM b`)
+	require.NoError(t, err)
+	guests := NewGuestData(pool)
+	found, err := guests.FindByPhone(ctx, "4930777")
+	require.NoError(t, err)
+	ids := make([]string, len(found))
+	for i, b := range found {
+		ids[i] = b.ID
+	}
+	require.Equal(t, []string{"00001", "10000", "10001", "25000"}, ids)
+	erased, err := guests.Erase(ctx, ids)
+	require.NoError(t, err)
+	require.Equal(t, ids, erased)
+	var left, others int
+	require.NoError(t, pool.QueryRow(ctx, `
+		SELECT count(*) FILTER (WHERE key = ANY ($1) AND payload <> '{}'), count(*) FILTER (WHERE key <> ALL ($1) AND payload <> '{}')
+		FROM outbox`, ids).Scan(&left, &others))
+	require.Zero(t, left)
+	require.Equal(t, 24_996, others)
+}

@@ -55,6 +55,7 @@ func TestNoTableIsScanned(t *testing.T) {
 		require.NoError(t, err)
 		useRepository(t, newRepository(pool))
 		useOutbox(t, NewEventRepository(pool, metrics.New(prometheus.NewRegistry())))
+		useRetention(t, NewGuestData(pool))
 	}
 	pool.Close() // a session tells its counts when it ends
 	require.Equal(t, before, scans(t, url))
@@ -124,6 +125,18 @@ func useRepository(t *testing.T, repo *Repository) {
 	require.NotEmpty(t, expired)
 	_, err = repo.DeleteOldKeys(ctx, time.Hour, 100)
 	require.NoError(t, err)
+}
+
+func useRetention(t *testing.T, guests *GuestData) {
+	t.Helper()
+	for _, age := range []time.Duration{0, time.Hour} {
+		_, err := guests.EraseDue(context.Background(), age, 10)
+		require.NoError(t, err)
+		_, _, err = guests.EraseDueEvents(context.Background(), age, 0, 100)
+		require.NoError(t, err)
+		_, err = guests.CountUnended(context.Background(), age)
+		require.NoError(t, err)
+	}
 }
 
 func useOutbox(t *testing.T, outbox *EventRepository) {

@@ -21,14 +21,11 @@ type slowTracer struct {
 }
 
 // roundTrip is what runs on a connection, which does one thing at a time: it is kept with the connection, so
-// that nothing is allocated for it.
+// that nothing is allocated for it. It is a statement, or a batch of them, which the server answers as a whole.
 type roundTrip struct {
 	began time.Time
-	// sql is the statement, of several the slowest, which took sqlTook; heard is when the last one was answered.
-	sql        string
-	sqlTook    time.Duration
-	heard      time.Time
-	statements int
+	sql   string
+	batch *pgx.Batch
 }
 
 const roundTripKey = "booking-svc round trip"
@@ -46,7 +43,7 @@ func tripOf(conn *pgx.Conn) *roundTrip {
 
 // TraceQueryStart implements pgx.QueryTracer.
 func (t *slowTracer) TraceQueryStart(ctx context.Context, conn *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
-	*tripOf(conn) = roundTrip{began: time.Now(), sql: data.SQL, statements: 1}
+	*tripOf(conn) = roundTrip{began: time.Now(), sql: data.SQL}
 	return t.Tracer.TraceQueryStart(ctx, conn, data)
 }
 
@@ -58,22 +55,8 @@ func (t *slowTracer) TraceQueryEnd(ctx context.Context, conn *pgx.Conn, data pgx
 
 // TraceBatchStart implements pgx.BatchTracer.
 func (t *slowTracer) TraceBatchStart(ctx context.Context, conn *pgx.Conn, data pgx.TraceBatchStartData) context.Context {
-	now := time.Now()
-	// The first one's text is for a round trip that fails before any answer.
-	*tripOf(conn) = roundTrip{began: now, heard: now, sql: data.Batch.QueuedQueries[0].SQL}
+	*tripOf(conn) = roundTrip{began: time.Now(), batch: data.Batch}
 	return t.Tracer.TraceBatchStart(ctx, conn, data)
-}
-
-// TraceBatchQuery implements pgx.BatchTracer. Statements that are sent together are answered one after the
-// other, each when it is done.
-func (t *slowTracer) TraceBatchQuery(ctx context.Context, conn *pgx.Conn, data pgx.TraceBatchQueryData) {
-	trip, now := tripOf(conn), time.Now()
-	if took := now.Sub(trip.heard); took > trip.sqlTook || trip.statements == 0 {
-		trip.sql, trip.sqlTook = data.SQL, took
-	}
-	trip.heard = now
-	trip.statements++
-	t.Tracer.TraceBatchQuery(ctx, conn, data)
 }
 
 // TraceBatchEnd implements pgx.BatchTracer.
@@ -82,30 +65,40 @@ func (t *slowTracer) TraceBatchEnd(ctx context.Context, conn *pgx.Conn, data pgx
 	t.Tracer.TraceBatchEnd(ctx, conn, data)
 }
 
-// maxSQL is how much of a statement is logged, in bytes.
-const maxSQL = 1000
-
 // end logs the round trip if it took long. It may be told twice of the end of one.
 func (t *slowTracer) end(ctx context.Context, conn *pgx.Conn) {
 	trip := tripOf(conn)
-	if trip.began.IsZero() {
+	ended := *trip
+	*trip = roundTrip{}
+	if ended.began.IsZero() {
 		return
 	}
-	took := time.Since(trip.began)
-	trip.began = time.Time{}
+	took := time.Since(ended.began)
 	if took < t.threshold {
 		return
 	}
-	sql := strings.Join(strings.Fields(trip.sql), " ")
-	if len(sql) > maxSQL {
-		sql = strings.ToValidUTF8(sql[:maxSQL], "") + "…"
-	}
-	line := t.log.Warn().Dur("duration_ms", took).Str("sql", sql)
-	if trip.statements > 1 {
-		line.Int("statements", trip.statements).Dur("sql_ms", trip.sqlTook)
-	}
+	line := t.log.Warn().Dur("duration_ms", took).Str("sql", ended.text())
 	if span := trace.SpanContextFromContext(ctx); span.HasTraceID() {
 		line.Stringer("trace_id", span.TraceID())
 	}
 	line.Msg("Slow query")
+}
+
+// maxSQL is how much of a statement is logged, in bytes.
+const maxSQL = 1000
+
+// text writes what ran as one line.
+func (r *roundTrip) text() string {
+	texts := []string{r.sql}
+	if r.batch != nil {
+		texts = texts[:0]
+		for _, q := range r.batch.QueuedQueries {
+			texts = append(texts, q.SQL)
+		}
+	}
+	text := strings.Join(strings.Fields(strings.Join(texts, "; ")), " ")
+	if len(text) > maxSQL {
+		text = strings.ToValidUTF8(text[:maxSQL], "") + "…"
+	}
+	return text
 }
