@@ -55,8 +55,10 @@ func commands() []command {
 		{"migrate", "up, down or status: the database schema", false, runMigrate},
 		{"outbox", "stats, list, show, retry or discard: events on their way to Kafka", true, runOutbox},
 		{"dev", "run the service with all its neighbours, nothing to install", true, runDev},
+		{"demo-venue", "run a venue service of one restaurant, for a stack without the real one", true, runDemoVenue},
 		{"demo", "play a Saturday evening against a running dev", true, runDemo},
-		{"version", "print the version", false, runVersion},
+		{"health", "ask the service that runs on this machine whether it is ready (exit code 0 or 1)", false, runHealth},
+		{"version", "print the version, its commit and date, and Go's version", false, runVersion},
 		{"help", "print the commands and settings (also --help)", false, runHelp},
 	}
 }
