@@ -50,7 +50,7 @@ func TestDemoVenueAndItsHealth(t *testing.T) {
 	require.Equal(t, "ready\n", stdout)
 	require.Empty(t, stderr)
 
-	conn, err := grpc.NewClient(local(port), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient("127.0.0.1:"+strconv.Itoa(port), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	require.NoError(t, err)
 	defer conn.Close()
 	venue, err := venuepb.NewVenueServiceClient(conn).GetVenue(ctx, &venuepb.GetVenueRequest{Id: "venue-1"})
