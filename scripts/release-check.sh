@@ -8,9 +8,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 work=$(mktemp -d)
 trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 
+. scripts/version.sh
 scripts/release.sh "$work/first"
 # What is there, committed or not, in another place, without a repository and with another umask.
-. scripts/version.sh
 umask 077
 mkdir "$work/elsewhere"
 git ls-files -z --cached --others --exclude-standard | xargs -0 tar -cf - -- |
