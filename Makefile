@@ -7,7 +7,7 @@ TOOLS := .bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev demo build generate proto-baseline fmt lint lint-proto test test-unit faults bench bench-growth bench-short evening allocations vulnerabilities alerts tools ci clean FORCE
+.PHONY: help run dev demo build generate proto-baseline fmt lint lint-proto test test-unit faults bench bench-growth bench-short evening allocations vulnerabilities alerts image release release-check deploy-test tools ci clean FORCE
 
 help: ## Print what there is.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,20 @@ vulnerabilities: ## Look for known vulnerabilities in what the service calls.
 test-unit: ## Run the tests that need no servers.
 	$(GO) test ./...
 
+deploy-test: $(TOOLS)/actionlint $(TOOLS)/hadolint ## Check the Dockerfile, Compose, Kubernetes and workflow files.
+	$(TOOLS)/hadolint Dockerfile
+	$(TOOLS)/actionlint
+	$(GO) test -C deploy/test -count=1 ./...
+
+image: ## Build the image booking-svc:VERSION (docs/deployment.md).
+	. scripts/version.sh && docker build --build-arg VERSION --build-arg COMMIT --build-arg DATE -t "booking-svc:$$VERSION" .
+
+release: ## Build the archives of a release into dist/ (docs/deployment.md).
+	@scripts/release.sh
+
+release-check: ## Show that a release built again is the same, byte for byte.
+	@scripts/release-check.sh
+
 ci: ## Run what CI runs.
 	@.ci/run
 
@@ -97,6 +111,17 @@ $(TOOLS)/benchstat: tools/bench/go.mod tools/bench/go.sum
 
 $(TOOLS)/govulncheck: tools/vuln/go.mod tools/vuln/go.sum
 	$(GO) -C tools/vuln build -o $(CURDIR)/$@ golang.org/x/vuln/cmd/govulncheck
+$(TOOLS)/actionlint: tools/deploy/go.mod tools/deploy/go.sum
+	$(GO) -C tools/deploy build -o $(CURDIR)/$@ github.com/rhysd/actionlint/cmd/actionlint
+
+$(TOOLS)/hadolint: tools/deploy/requirements.txt
+	@python3 -c 'import ensurepip, venv' 2>/dev/null || scripts/apt-install.sh python3-venv
+	python3 -m venv .cache/hadolint
+	.cache/hadolint/bin/pip install -q --disable-pip-version-check --require-hashes -r $<
+	install .cache/hadolint/bin/hadolint $@
+
+$(TOOLS)/cyclonedx-gomod: tools/deploy/go.mod tools/deploy/go.sum
+	$(GO) -C tools/deploy build -o $(CURDIR)/$@ github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
 
 $(TOOLS)/protoc-gen-go: go.mod
 	$(GO) build -o $@ google.golang.org/protobuf/cmd/protoc-gen-go
@@ -108,4 +133,4 @@ $(TOOLS)/protoc-gen-doc: tools/doc/go.mod tools/doc/go.sum
 	$(GO) -C tools/doc build -o $(CURDIR)/$@ github.com/pseudomuto/protoc-gen-doc/cmd/protoc-gen-doc
 
 clean: ## Remove what was built and fetched, but not the data of `make dev`.
-	rm -rf bin $(TOOLS) .cache
+	rm -rf bin dist $(TOOLS) .cache

@@ -232,12 +232,3 @@ func OneLine(err error) string {
 	}
 	return strings.Join(parts, " ")
 }
-
-// Version is the version of the module that the binary was built from.
-func Version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "" {
-		return "(devel)"
-	}
-	return info.Main.Version
-}

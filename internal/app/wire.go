@@ -71,6 +71,8 @@ func build(ctx context.Context, cfg *config.Config, log zerolog.Logger) (s *serv
 	}()
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m := metrics.New(s.registry)
+	b := ThisBuild()
+	metrics.RegisterBuild(s.registry, b.Version, b.Commit, b.Go)
 
 	options := PostgresOptions(cfg)
 	options.PlanOnce = true

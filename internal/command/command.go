@@ -50,16 +50,17 @@ type command struct {
 }
 
 func commands() []command {
-	return []command{
+	list := []command{
 		{"serve", "run the service (also without any command)", false, runServe},
 		{"migrate", "up, down or status: the database schema", false, runMigrate},
 		{"outbox", "stats, list, show, retry or discard: events on their way to Kafka", true, runOutbox},
 		{"guests", "erase: what a guest told of themselves", true, runGuests},
-		{"dev", "run the service with all its neighbours, nothing to install", true, runDev},
-		{"demo", "play a Saturday evening against a running dev", true, runDemo},
-		{"version", "print the version", false, runVersion},
+		{"demo-venue", "run a venue service of one restaurant, for a stack without the real one", true, runDemoVenue},
+		{"health", "ask the service that runs on this machine whether it is ready (exit code 0 or 1)", false, runHealth},
+		{"version", "print the version, its commit and date, and Go's version", false, runVersion},
 		{"help", "print the commands and settings (also --help)", false, runHelp},
 	}
+	return append(list, developersCommands()...)
 }
 
 // usageError says that the command line is wrong.

@@ -40,6 +40,7 @@ func TestCommandLine(t *testing.T) {
 		{"migrate -h", 0, "Usage: booking-svc [command]", ""},
 		{"version", 0, "booking-svc ", ""},
 		{"version now", 2, "", `version takes no arguments, got "now"`},
+		{"health now", 2, "", `health takes no arguments, got "now"`},
 		{"serve now", 2, "", `serve takes no arguments, got "now"`},
 		{"start", 2, "", `unknown command "start"; see booking-svc --help`},
 		{"--port", 2, "", `unknown command "--port"; see booking-svc --help`},

@@ -1,0 +1,5 @@
+//go:build nodev
+
+package command
+
+func developersCommands() []command { return nil }
