@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -73,15 +71,7 @@ default_pool_size = 4
 	if os.Getuid() == 0 { // It refuses to run as root.
 		args = append([]string{"-u", "nobody"}, args...)
 	}
-	var log Buffer
-	cmd := exec.Command("pgbouncer", args...)
-	cmd.Stdout, cmd.Stderr = &log, &log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
+	Run(t, "pgbouncer", args...)
 	u.Host = fmt.Sprintf("127.0.0.1:%d", port)
 	require.Eventually(t, func() bool {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)

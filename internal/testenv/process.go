@@ -3,7 +3,9 @@ package testenv
 import (
 	"bytes"
 	"net"
+	"os/exec"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -34,6 +36,24 @@ func (b *Buffer) Reset() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.buf.Reset()
+}
+
+// Run starts a program for this test alone, kills it when the test ends, and answers what it says.
+func Run(t testing.TB, program string, args ...string) *Buffer {
+	t.Helper()
+	said := &Buffer{}
+	cmd := exec.Command(program, args...)
+	cmd.Stdout, cmd.Stderr = said, said
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Logf("what %s said:\n%s", program, said)
+		}
+	})
+	return said
 }
 
 // given are the ports that FreePort has answered.

@@ -8,9 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os/exec"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -29,18 +27,10 @@ func SecureRedis(t testing.TB, a *Authority) string {
 	t.Helper()
 	cert, key := a.Issue(t, "redis")
 	port := FreePort(t)
-	var log Buffer
-	cmd := exec.Command("redis-server", "--bind", "127.0.0.1", "--port", "0", "--tls-port", fmt.Sprint(port),
+	Run(t, "redis-server", "--bind", "127.0.0.1", "--port", "0", "--tls-port", fmt.Sprint(port),
 		"--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", a.File, "--tls-auth-clients", "no",
 		"--dir", t.TempDir(), "--save", "", "--user", "default", "off",
 		"--user", RedisUser, "on", ">"+RedisPassword, "~hold:*", "+@all")
-	cmd.Stdout, cmd.Stderr = &log, &log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
 	addr := fmt.Sprintf("127.0.0.1:%d", port)
 	require.Eventually(t, func() bool {
 		conn, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", addr)
@@ -48,7 +38,7 @@ func SecureRedis(t testing.TB, a *Authority) string {
 			return false
 		}
 		return conn.Close() == nil
-	}, 10*time.Second, 20*time.Millisecond, "redis-server does not come up:\n%s", &log)
+	}, 10*time.Second, 20*time.Millisecond, "redis-server does not come up")
 	return addr
 }
 

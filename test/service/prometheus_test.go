@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 
@@ -39,18 +38,7 @@ scrape_configs:
     static_configs: [{targets: [%q]}]
 `, rules, target), 0o600))
 	address := fmt.Sprintf("127.0.0.1:%d", testenv.FreePort(t))
-	var log testenv.Buffer
-	cmd := exec.Command(program, "--config.file="+config, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address)
-	cmd.Stdout, cmd.Stderr = &log, &log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Logf("log of Prometheus:\n%s", log.String())
-		}
-	})
+	testenv.Run(t, program, "--config.file="+config, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address)
 	p := prometheus("http://" + address)
 	require.Eventually(t, func() bool {
 		resp, err := http.Get(string(p) + "/-/ready")
