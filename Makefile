@@ -7,7 +7,7 @@ TOOLS := .bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev demo build generate proto-baseline fmt lint lint-proto test test-unit faults bench bench-growth bench-short evening allocations vulnerabilities tools ci clean FORCE
+.PHONY: help run dev demo build generate proto-baseline fmt lint lint-proto test test-unit faults upgrade bench bench-growth bench-short evening allocations vulnerabilities tools ci clean FORCE
 
 help: ## Print what there is.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ test: ## Run all tests, on real servers (installs what is missing).
 
 faults: ## Prove the promises under faults (ARGS="-seed 1 -short", see docs/reliability.md).
 	@scripts/faults.sh $(ARGS)
+
+upgrade: ## Replace the replicas of the last release by these while guests book (ARGS=REV, see docs/upgrade.md).
+	@scripts/upgrade.sh $(ARGS)
 
 bench: ## Measure the service against what PostgreSQL alone does (see docs/performance.md).
 	@scripts/bench.sh $(ARGS)

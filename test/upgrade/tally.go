@@ -28,10 +28,7 @@ func newTally() *tally { return &tally{} }
 func (t *tally) count(name, method string, took time.Duration, err error, refused bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.phases) == 0 || t.phases[len(t.phases)-1].name != name {
-		t.phases = append(t.phases, &phase{name: name})
-	}
-	p := t.phases[len(t.phases)-1]
+	p := t.phase(name)
 	p.calls++
 	if took > p.longest {
 		p.longest, p.slowest = took, method
@@ -48,6 +45,18 @@ func (t *tally) count(name, method string, took time.Duration, err error, refuse
 		p.failed++
 		t.problems = append(t.problems, fmt.Sprintf("%s, %s after %v: %v", name, method, took.Round(time.Millisecond), err))
 	}
+}
+
+// phase answers a phase by its name: calls of the one before may end after the first of the next.
+func (t *tally) phase(name string) *phase {
+	for _, p := range t.phases {
+		if p.name == name {
+			return p
+		}
+	}
+	p := &phase{name: name}
+	t.phases = append(t.phases, p)
+	return p
 }
 
 func (t *tally) wrong(format string, args ...any) {
