@@ -7,7 +7,7 @@ TOOLS := .bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev demo build generate proto-baseline fmt lint lint-proto test test-unit faults bench bench-growth bench-short evening allocations vulnerabilities alerts image release release-check deploy-test tools ci clean FORCE
+.PHONY: help run dev demo build generate proto-baseline fmt lint lint-proto test test-unit faults bench bench-growth bench-short evening allocations vulnerabilities alerts image release release-check deploy-test upgrade tools ci clean FORCE
 
 help: ## Print what there is.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ alerts: ## Check the dashboard and the alert rules (see docs/operations.md).
 
 faults: ## Prove the promises under faults (ARGS="-seed 1 -short", see docs/reliability.md).
 	@scripts/faults.sh $(ARGS)
+
+upgrade: ## Replace the replicas of the last release by these while guests book (ARGS=REV, see docs/upgrade.md).
+	@scripts/upgrade.sh $(ARGS)
 
 bench: ## Measure the service against what PostgreSQL alone does (see docs/performance.md).
 	@scripts/bench.sh $(ARGS)

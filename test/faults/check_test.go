@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bookingcontrol/booker-booking-svc/test/delivery"
 )
 
 // told is a history of one client: each operation takes the second after the one before.
@@ -187,30 +189,31 @@ func TestEventsThatAreLostOrOutOfOrder(t *testing.T) {
 	h := newTold()
 	a := h.made(1, 2, "a", "c1")
 	h.became(3, 4, a, "confirmed")
-	arrived := func() map[string]*delivered {
-		events := make(map[string]*delivered)
+	arrived := func() map[string]*delivery.Arrived {
+		events := make(map[string]*delivery.Arrived)
 		for i := range a.Events {
 			a.Events[i].Payload = []byte(`{"booking_id":"a"}`)
 			e := a.Events[i]
-			events[e.ID] = &delivered{
-				topic: e.Type, key: "a", version: e.Version, at: h.h.Began.Add(at(e.Version)), value: []byte(`{"booking_id": "a"}`), times: 2,
+			events[e.ID] = &delivery.Arrived{
+				Topic: e.Type, Key: "a", Version: e.Version, At: h.h.Began.Add(at(e.Version)), Value: []byte(`{"booking_id": "a"}`), Times: 2,
 			}
 		}
 		return events
 	}
-	repeats, problems := checkDelivered(h.s, arrived())
+	events := arrived()
+	repeats, problems := delivery.Check(h.s.written(), events)
 	require.Empty(t, problems)
 	require.Equal(t, 2, repeats)
-	for name, change := range map[string]func(map[string]*delivered){
-		"lost":         func(e map[string]*delivered) { delete(e, "a-1") },
-		"out of order": func(e map[string]*delivered) { e["a-1"].at = h.h.Began.Add(at(9)) },
-		"changed":      func(e map[string]*delivered) { e["a-1"].value = []byte(`{"booking_id":"b"}`) },
-		"elsewhere":    func(e map[string]*delivered) { e["a-1"].topic = "booking.seated" },
-		"unheard of":   func(e map[string]*delivered) { e["z"] = e["a-1"] },
+	for name, change := range map[string]func(map[string]*delivery.Arrived){
+		"lost":         func(e map[string]*delivery.Arrived) { delete(e, "a-1") },
+		"out of order": func(e map[string]*delivery.Arrived) { e["a-1"].At = h.h.Began.Add(at(9)) },
+		"changed":      func(e map[string]*delivery.Arrived) { e["a-1"].Value = []byte(`{"booking_id":"b"}`) },
+		"elsewhere":    func(e map[string]*delivery.Arrived) { e["a-1"].Topic = "booking.seated" },
+		"unheard of":   func(e map[string]*delivery.Arrived) { e["z"] = e["a-1"] },
 	} {
 		events := arrived()
 		change(events)
-		_, problems := checkDelivered(h.s, events)
+		_, problems := delivery.Check(h.s.written(), events)
 		require.NotEmpty(t, problems, name)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/bookingcontrol/booker-booking-svc/test/consistency"
+	"github.com/bookingcontrol/booker-booking-svc/test/delivery"
 )
 
 // judgeTimeout bounds what the checkers ask of the cluster.
@@ -62,11 +63,11 @@ func judge(o options, c *cluster, h *history, finish time.Duration, say func(str
 		return nil, err
 	}
 	add(broken)
-	events, err := readTopics(ctx, c.kafkaAddr)
+	events, err := delivery.Read(ctx, c.kafkaAddr)
 	if err != nil {
 		add([]string{err.Error()})
 	}
-	repeats, undelivered := checkDelivered(s, events)
+	repeats, undelivered := delivery.Check(s.written(), events)
 	add(undelivered)
 	list := reports(h)
 	// The phases of a short run are too short to tell a speed.

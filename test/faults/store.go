@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/bookingcontrol/booker-booking-svc/test/delivery"
 )
 
 // stored is a booking as the database has it in the end.
@@ -38,6 +40,16 @@ func (e stampedEvent) becomes() string { return e.Type[len("booking."):] }
 type store struct {
 	bookings map[string]*stored
 	byKey    map[string]*stored
+}
+
+// written are the events of all bookings.
+func (s *store) written() (all []delivery.Written) {
+	for _, b := range s.bookings {
+		for _, e := range b.Events {
+			all = append(all, delivery.Written{ID: e.ID, BookingID: b.ID, Type: e.Type, Version: e.Version, Payload: e.Payload})
+		}
+	}
+	return all
 }
 
 // readStore reads all bookings with their events.

@@ -76,12 +76,20 @@ func (s *Stack) Database(ctx context.Context, binary, name string) (*pgxpool.Poo
 	if err != nil {
 		return nil, err
 	}
+	if err := s.Migrate(ctx, binary, name); err != nil {
+		return nil, err
+	}
+	return pgxpool.New(ctx, s.databaseURL(name))
+}
+
+// Migrate brings a database to a binary's schema.
+func (s *Stack) Migrate(ctx context.Context, binary, name string) error {
 	migrate := exec.CommandContext(ctx, binary, "migrate", "up")
 	migrate.Env = s.environ(name)
 	if out, err := migrate.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("migrate up: %w\n%s", err, out)
+		return fmt.Errorf("migrate up: %w\n%s", err, out)
 	}
-	return pgxpool.New(ctx, s.databaseURL(name))
+	return nil
 }
 
 func (s *Stack) databaseURL(name string) string {
@@ -115,8 +123,9 @@ type Service struct {
 // connections of a load: those of a gateway with a few replicas.
 const connections = 4
 
-// Start runs a binary of the service on a database and waits until it is ready.
-func (s *Stack) Start(binary, database string) (*Service, error) {
+// Launch runs a binary of the service on a database and waits until it is ready. No load is connected, and the
+// venue does not ask it.
+func (s *Stack) Launch(binary, database string) (*Service, error) {
 	port, err := process.FreePort()
 	if err != nil {
 		return nil, err
@@ -146,6 +155,15 @@ func (s *Stack) Start(binary, database string) (*Service, error) {
 		return nil, err
 	}
 	svc.Startup = time.Since(began)
+	return svc, nil
+}
+
+// Start launches a service and connects the load and the venue to it.
+func (s *Stack) Start(binary, database string) (*Service, error) {
+	svc, err := s.Launch(binary, database)
+	if err != nil {
+		return nil, err
+	}
 	for range connections {
 		conn, err := grpc.NewClient(svc.Addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
 		if err != nil {
