@@ -85,7 +85,7 @@ func (e erasure) run(ctx context.Context, env Env, guests *pgadapter.GuestData) 
 		return err
 	}
 	var due, active []pgadapter.GuestBooking
-	var blank int
+	var blank []string
 	for _, b := range found {
 		switch {
 		case b.Status.Occupies():
@@ -93,11 +93,15 @@ func (e erasure) run(ctx context.Context, env Env, guests *pgadapter.GuestData) 
 		case b.Tells:
 			due = append(due, b)
 		default:
-			blank++
+			blank = append(blank, b.ID)
 		}
 	}
-	if blank > 0 {
-		fmt.Fprintf(env.Stdout, "already erased: %s\n", countBookings(blank))
+	if len(blank) > 0 {
+		// Its events may tell still, where an erasure was broken off.
+		if _, err := guests.Erase(ctx, blank); err != nil {
+			return err
+		}
+		fmt.Fprintf(env.Stdout, "already erased: %s\n", countBookings(len(blank)))
 	}
 	if len(active) > 0 {
 		fmt.Fprintf(env.Stderr, "%s not over: the guest is expected, or there. Cancel or end it first.\n", are(len(active)))

@@ -14,8 +14,9 @@ import (
 type handshakes struct {
 	credentials.TransportCredentials
 	metrics *metrics.Metrics
-	// log is one that drops what comes too often.
-	log zerolog.Logger
+	log     zerolog.Logger
+	// some tells about which there is a line.
+	some *zerolog.BurstSampler
 }
 
 // ServerHandshake implements credentials.TransportCredentials.
@@ -23,7 +24,9 @@ func (h handshakes) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthIn
 	secure, info, err := h.TransportCredentials.ServerHandshake(conn)
 	if err != nil {
 		h.metrics.HandshakeFailed()
-		h.log.Info().Err(err).Stringer("peer", conn.RemoteAddr()).Msg("TLS handshake failed")
+		if h.some.Sample(zerolog.InfoLevel) {
+			h.log.Info().Err(err).Stringer("peer", conn.RemoteAddr()).Msg("TLS handshake failed")
+		}
 	}
 	return secure, info, err
 }

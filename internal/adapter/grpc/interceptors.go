@@ -37,6 +37,9 @@ type interceptors struct {
 	// bookings are served, and tell which venue a booking is of.
 	bookings bookingpb.BookingServiceServer
 
+	// slow tells about which slow calls there is a line.
+	slow *zerolog.BurstSampler
+
 	calls, availability *gate
 	rates               *rates
 }
@@ -87,7 +90,8 @@ func (i interceptors) noteSlow(log *zerolog.Logger, code codes.Code, start time.
 	if i.SlowCall == 0 {
 		return
 	}
-	if took := time.Since(start); took >= i.SlowCall {
+	// Not thousands of lines a second, when all are slow.
+	if took := time.Since(start); took >= i.SlowCall && i.slow.Sample(zerolog.WarnLevel) {
 		log.Warn().Str("status", statusLabel(code)).Dur("duration_ms", took).Msg("Slow gRPC call")
 	}
 }

@@ -317,7 +317,10 @@ func TestSlowCallsAreLogged(t *testing.T) {
 	for _, failure := range []error{nil, dom.ErrNotFound, errors.New("fault")} {
 		for limit, slow := range map[time.Duration]bool{20 * time.Millisecond: true, time.Minute: false, 0: false} {
 			log.Reset()
-			i := interceptors{Options: Options{Logger: zerolog.New(&log), Metrics: metrics.New(prometheus.NewRegistry()), SlowCall: limit}}
+			i := interceptors{
+				Options: Options{Logger: zerolog.New(&log), Metrics: metrics.New(prometheus.NewRegistry()), SlowCall: limit},
+				slow:    &zerolog.BurstSampler{Burst: 1, Period: time.Hour},
+			}
 			_, _ = i.observe(ctx, nil, &grpc.UnaryServerInfo{FullMethod: "/booking.BookingService/GetBooking"},
 				func(context.Context, any) (any, error) {
 					time.Sleep(25 * time.Millisecond)

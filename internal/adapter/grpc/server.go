@@ -25,6 +25,8 @@ const (
 	minPingInterval = 10 * time.Second
 	// maxIdle is how long a connection without calls is kept.
 	maxIdle = 15 * time.Minute
+	// slowLines is how many lines about slow calls are written a second.
+	slowLines = 10
 	// maxHeaders is the most that the headers of a call may have, in bytes. gRPC takes 16 MiB, and a token in
 	// them is read before its signature.
 	maxHeaders = 64 << 10
@@ -60,6 +62,7 @@ type Options struct {
 func NewServer(handler bookingpb.BookingServiceServer, o Options) (*grpc.Server, *health.Server) {
 	i := interceptors{
 		Options: o, handlers: newCrew(), bookings: handler,
+		slow:  &zerolog.BurstSampler{Burst: slowLines, Period: time.Second},
 		calls: newGate(o.Limits.Calls), availability: newGate(o.Limits.AvailabilityCalls),
 		rates: newRates(o.Limits.Rate, o.Limits.Burst),
 	}
@@ -75,7 +78,7 @@ func NewServer(handler bookingpb.BookingServiceServer, o Options) (*grpc.Server,
 		grpc.NumStreamWorkers(streamWorkers),
 	}
 	if o.Credentials != nil {
-		options = append(options, grpc.Creds(handshakes{o.Credentials, o.Metrics, o.Logger.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Second})}))
+		options = append(options, grpc.Creds(handshakes{o.Credentials, o.Metrics, o.Logger, &zerolog.BurstSampler{Burst: 1, Period: time.Second}}))
 	}
 	if o.Limits.RequestBytes > 0 {
 		options = append(options, grpc.MaxRecvMsgSize(o.Limits.RequestBytes))

@@ -77,6 +77,19 @@ func TestRoles(t *testing.T) {
 			r.asAdmin(t, r.url, `ALTER DATABASE `+db+` OWNER TO `+r.service)
 			_, err := infra.MigrateUp(t.Context(), r.options(t, r.service))
 			require.NoError(t, err)
+			// And what it was given besides, or has as everybody.
+			r.asAdmin(t, r.url, `CREATE ROLE `+r.owner)
+			r.asAdmin(t, r.url, `GRANT `+r.owner+` TO `+r.service)
+			r.asAdmin(t, r.url, `GRANT ALL ON ALL TABLES IN SCHEMA public TO `+r.service+`, PUBLIC`)
+			r.asAdmin(t, r.url, `GRANT CREATE ON DATABASE `+db+` TO PUBLIC`)
+		},
+		"migrated by an administrator": func(t *testing.T, r roles) {
+			cfg, err := pgx.ParseConfig(r.url)
+			require.NoError(t, err)
+			o := r.options(t, cfg.User)
+			o.Password = cfg.Password
+			_, err = infra.MigrateUp(t.Context(), o)
+			require.NoError(t, err)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -132,6 +145,7 @@ func requireLeastPrivilege(t *testing.T, r roles) {
 		`ALTER TABLE table_occupancies DROP CONSTRAINT table_occupancies_no_overlap`, `DROP INDEX idx_bookings_status`,
 		`CREATE TABLE extra ()`, `CREATE TEMPORARY TABLE extra ()`, `CREATE SCHEMA extra`, `CREATE INDEX ON bookings (comment)`,
 		`CREATE FUNCTION extra() RETURNS int LANGUAGE sql AS 'SELECT 1'`, `DROP SCHEMA public CASCADE`, `DROP EXTENSION btree_gist CASCADE`,
+		`INSERT INTO goose_db_version (version_id, is_applied) VALUES (99, true)`, `DELETE FROM guest_erasures`, `UPDATE guest_erasures SET reason = 'request'`,
 		`CREATE ROLE extra`, `ALTER ROLE ` + r.service + ` CREATEROLE`, `SET ROLE ` + r.owner, `DROP DATABASE ` + o.Database,
 	} {
 		_, err := pool.Exec(ctx, statement)

@@ -61,23 +61,28 @@ func eraseDue(ctx context.Context, guests GuestData, age time.Duration) {
 	}
 }
 
+// eraseAllDue begins with the events: those of a booking that tells no more would be found only by who looks at
+// all of them, which the next time does.
 func eraseAllDue(ctx context.Context, guests GuestData, age time.Duration) (bookings, events int, err error) {
-	for full := true; full; {
-		erased, err := guests.EraseDue(ctx, age, guestBatch)
+	events, err = eraseDueEvents(ctx, guests, age)
+	for full := err == nil; full; {
+		var erased int
+		erased, err = guests.EraseDue(ctx, age, guestBatch)
 		bookings += erased
-		if err != nil {
-			return bookings, events, err
-		}
-		full = erased == guestBatch && sleep(ctx, guestPause)
+		full = err == nil && erased == guestBatch && sleep(ctx, guestPause)
 	}
+	return bookings, events, err
+}
+
+func eraseDueEvents(ctx context.Context, guests GuestData, age time.Duration) (events int, err error) {
 	for next, more := int64(0), true; more; {
 		var erased int
 		erased, next, err = guests.EraseDueEvents(ctx, age, next, guestEvents)
 		events += erased
 		if err != nil {
-			return bookings, events, err
+			return events, err
 		}
 		more = next > 0 && sleep(ctx, guestPause)
 	}
-	return bookings, events, nil
+	return events, nil
 }
