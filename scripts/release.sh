@@ -24,10 +24,11 @@ for platform in ${PLATFORMS:-linux/amd64 linux/arm64 darwin/amd64 darwin/arm64};
 	# Names, times, owners and order are all that an archive adds to the files.
 	tar -C "$work" --sort=name --mtime="$DATE" --owner=0 --group=0 --numeric-owner --mode='u+rw,go=rX' -cf - "$name" |
 		gzip -9n >"$dist/$name.tar.gz"
-	binary=$work/$name/booking-svc
+	# Linux's has all that others have, and what only it needs to tell of its process.
+	[[ $platform != linux/* && -n ${binary:-} ]] || binary=$work/$name/booking-svc
 done
 
-# What is in the binary, by its own word. It is the same for all platforms, but for the platform's name.
+# What is in the binary, by its own word. Of the platforms, Linux has most.
 .bin/cyclonedx-gomod bin -json -std -noserial -notimestamp -version "$VERSION" -output "$dist/booking-svc_${VERSION#v}.cdx.json" "$binary"
 
 (cd "$dist" && sha256sum -- booking-svc_* >SHA256SUMS)

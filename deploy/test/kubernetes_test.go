@@ -99,6 +99,11 @@ func settings(t *testing.T, objects map[string]runtime.Object, c corev1.Containe
 		require.NotContains(t, name, "PASSWORD")
 	}
 	for _, e := range c.Env {
+		if e.ValueFrom == nil {
+			require.NotContains(t, e.Name, "PASSWORD")
+			found[e.Name] = e.Value
+			continue
+		}
 		require.Contains(t, e.Name, "PASSWORD")
 		require.Equal(t, "booking-svc", e.ValueFrom.SecretKeyRef.Name)
 		found[e.Name] = "hush"
@@ -114,7 +119,11 @@ func TestKubernetesSettings(t *testing.T) {
 		requireSettings(t, env)
 		require.Contains(t, env, "POSTGRES_PASSWORD")
 		require.Contains(t, env, "REDIS_PASSWORD")
-		requireSettings(t, settings(t, objects, migrate.Containers[0]))
+		// Who migrates is not who serves: deploy/postgres/roles.sql.
+		owner := settings(t, objects, migrate.Containers[0])
+		requireSettings(t, owner)
+		require.Equal(t, "booking_owner", owner["POSTGRES_USER"])
+		require.NotEqual(t, "booking_owner", env["POSTGRES_USER"])
 		for _, pod := range []corev1.PodSpec{server, migrate} {
 			requireCommand(t, pod.Containers[0].Args)
 			require.False(t, *pod.EnableServiceLinks, "a Service named postgres sets POSTGRES_PORT to a URL")

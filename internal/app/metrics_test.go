@@ -86,6 +86,7 @@ func observed() *prometheus.Registry {
 	m.ObserveQuery("operation", now)
 	m.ObserveRedis("operation", now)
 	m.SetDependency("dependency", true)
+	m.SetCertificate("certificate", now)
 	return registry
 }
 

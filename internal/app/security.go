@@ -3,6 +3,7 @@ package app
 import (
 	"crypto/tls"
 	"fmt"
+	"time"
 
 	"google.golang.org/grpc/credentials"
 
@@ -20,7 +21,7 @@ func (s *service) serverCredentials() (credentials.TransportCredentials, error) 
 		}
 		return nil, nil
 	}
-	creds, err := tlsfiles.Server(tlsfiles.Files{Cert: cfg.GRPCCertFile, Key: cfg.GRPCKeyFile, CA: cfg.GRPCClientCAFile, Logger: s.log})
+	creds, err := tlsfiles.Server(tlsfiles.Files{Cert: cfg.GRPCCertFile, Key: cfg.GRPCKeyFile, CA: cfg.GRPCClientCAFile, Logger: s.log, Loaded: s.certificate("grpc")})
 	if err != nil {
 		return nil, fmt.Errorf("GRPC_TLS_CERT_FILE, GRPC_TLS_KEY_FILE, GRPC_TLS_CLIENT_CA_FILE: %w", err)
 	}
@@ -33,11 +34,16 @@ func (s *service) venueCredentials() (credentials.TransportCredentials, error) {
 	if !cfg.VenueTLS {
 		return nil, nil
 	}
-	creds, err := tlsfiles.Client(tlsfiles.Files{Cert: cfg.VenueCertFile, Key: cfg.VenueKeyFile, CA: cfg.VenueCAFile, Logger: s.log})
+	creds, err := tlsfiles.Client(tlsfiles.Files{Cert: cfg.VenueCertFile, Key: cfg.VenueKeyFile, CA: cfg.VenueCAFile, Logger: s.log, Loaded: s.certificate("venue")})
 	if err != nil {
 		return nil, fmt.Errorf("GRPC_VENUE_TLS_CERT_FILE, GRPC_VENUE_TLS_KEY_FILE, GRPC_VENUE_TLS_CA_FILE: %w", err)
 	}
 	return creds, nil
+}
+
+// certificate answers what notes until when a certificate is good.
+func (s *service) certificate(name string) func(until time.Time) {
+	return func(until time.Time) { s.metrics.SetCertificate(name, until) }
 }
 
 // clientTLS answers the TLS to a neighbour, nil for none. name is the variable of caPath.

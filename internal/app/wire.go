@@ -45,6 +45,7 @@ type service struct {
 	cfg      *config.Config
 	log      zerolog.Logger
 	registry *prometheus.Registry
+	metrics  *metrics.Metrics
 
 	// pool is for calls, and workerPool for the relay and for readiness: calls that wait for a lock
 	// must not keep events and health waiting.
@@ -71,6 +72,7 @@ func build(ctx context.Context, cfg *config.Config, log zerolog.Logger) (s *serv
 	}()
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m := metrics.New(s.registry)
+	s.metrics = m
 	b := ThisBuild()
 	metrics.RegisterBuild(s.registry, b.Version, b.Commit, b.Go)
 

@@ -15,10 +15,11 @@ const (
 // failed are the answers that are a fault of the service or of a neighbour, as in the alert rules.
 const failed = `unavailable|internal|unknown|deadline_exceeded|data_loss`
 
-// gaveUp is the rate of clients that gave up after more than a second, by labels: a failure as well.
+// gaveUp is the rate of clients that gave up after more than a second, by labels: a failure as well. Prometheus 2
+// keeps the bound as it is told, 3 as 1.0.
 func gaveUp(by string) string {
 	return `(sum ` + by + `(rate(grpc_server_request_duration_seconds_count{…, method!="Check", status="cancelled"}[]))` +
-		` - sum ` + by + `(rate(grpc_server_request_duration_seconds_bucket{…, method!="Check", status="cancelled", le="1"}[])) or vector(0))`
+		` - sum ` + by + `(rate(grpc_server_request_duration_seconds_bucket{…, method!="Check", status="cancelled", le=~"1|1[.]0"}[])) or vector(0))`
 }
 
 // of writes a query: NAME{…} becomes the metric of the chosen replicas, and [] the interval of a rate.

@@ -21,6 +21,7 @@ type Metrics struct {
 	grpcRequests  *prometheus.CounterVec
 	grpcDuration  *prometheus.HistogramVec
 	handshakes    prometheus.Counter
+	certificates  *prometheus.GaugeVec
 	queries       *prometheus.CounterVec
 	queryDuration *prometheus.HistogramVec
 	published     *prometheus.CounterVec
@@ -78,6 +79,7 @@ func New(reg prometheus.Registerer) *Metrics {
 		grpcRequests:  counters("grpc_server_requests_total", "gRPC calls served, by method and status (ok, or the code in snake case).", "method", "status"),
 		grpcDuration:  durations("grpc_server_request_duration_seconds", "Time to serve a gRPC call.", "method", "status"),
 		handshakes:    counter("grpc_server_handshakes_failed_total", "TLS handshakes of clients that failed, as without the certificate that is asked for."),
+		certificates:  gauges("tls_certificate_expiry_timestamp_seconds", "When a certificate of this service expires, as Unix time.", "certificate"),
 		queries:       counters("database_queries_total", "Operations on PostgreSQL.", "operation"),
 		queryDuration: durations("database_query_duration_seconds", "Time of an operation on PostgreSQL.", "operation"),
 		published:     counters("kafka_messages_published_total", "Events acknowledged by Kafka.", "topic"),
@@ -105,6 +107,11 @@ func (m *Metrics) ObserveCall(method, status string, start time.Time) {
 
 // HandshakeFailed counts a client that could not connect by TLS.
 func (m *Metrics) HandshakeFailed() { m.handshakes.Inc() }
+
+// SetCertificate sets when a certificate, as grpc, expires.
+func (m *Metrics) SetCertificate(name string, until time.Time) {
+	m.certificates.WithLabelValues(name).Set(float64(until.Unix()))
+}
 
 // ObserveQuery counts an operation on PostgreSQL that began at start, as create_booking.
 func (m *Metrics) ObserveQuery(operation string, start time.Time) {

@@ -26,6 +26,8 @@ type Files struct {
 	Refresh time.Duration
 	// Logger is told when they cannot be read again: what was there before goes on.
 	Logger zerolog.Logger
+	// Loaded, when not nil, is told until when the certificate is good, each time that it is read.
+	Loaded func(until time.Time)
 }
 
 // Server answers the credentials of a gRPC server. With a CA, every client must show a certificate of it.
@@ -118,6 +120,9 @@ func (f Files) load() (identity *fresh[*tls.Certificate], ca roots, err error) {
 			pair, err := tls.LoadX509KeyPair(f.Cert, f.Key)
 			if err != nil {
 				return nil, fmt.Errorf("certificate %s with key %s: %w", f.Cert, f.Key, err)
+			}
+			if f.Loaded != nil {
+				f.Loaded(pair.Leaf.NotAfter)
 			}
 			return &pair, nil
 		})

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -111,7 +112,11 @@ func TestFilesAreReadAgain(t *testing.T) {
 	before, after := testenv.NewAuthority(t), testenv.NewAuthority(t)
 	cert, key := before.Issue(t, "booking-svc")
 	var log testenv.Buffer
-	addr := serve(t, Files{Cert: cert, Key: key, Refresh: 20 * time.Millisecond, Logger: zerolog.New(&log)})
+	var loaded atomic.Int64
+	addr := serve(t, Files{Cert: cert, Key: key, Refresh: 20 * time.Millisecond, Logger: zerolog.New(&log), Loaded: func(until time.Time) {
+		loaded.Add(1)
+		require.Greater(t, time.Until(until), 30*time.Minute)
+	}})
 	stream, err := dial(t, addr, Files{CA: before.File}).Watch(t.Context(), &healthpb.HealthCheckRequest{})
 	require.NoError(t, err)
 	_, err = stream.Recv()
@@ -125,9 +130,11 @@ func TestFilesAreReadAgain(t *testing.T) {
 		return strings.Contains(log.String(), "Failed to read a certificate again")
 	}, 10*time.Second, 20*time.Millisecond)
 	require.NotContains(t, log.String(), "PRIVATE KEY")
+	times := loaded.Load()
 	replace(t, newKey, key)
 	require.Eventually(t, func() bool { return check(t, addr, Files{CA: after.File}) == nil }, 10*time.Second, 50*time.Millisecond)
 	require.Error(t, check(t, addr, Files{CA: before.File}))
+	require.Greater(t, loaded.Load(), times)
 	for range 5 {
 		_, err = stream.Recv()
 		require.NoError(t, err, "the connection from before goes on")
