@@ -7,10 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
-	"runtime/debug"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/bookingcontrol/booker-booking-svc/test/load"
@@ -50,22 +47,10 @@ func main() {
 	if o.short {
 		o.rounds, o.seconds = 1, 1
 	}
-	// What the load generator itself costs is not what is measured.
-	debug.SetGCPercent(400)
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, o); err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
-	}
+	load.Main("bench", func(ctx context.Context, dir string) error { return run(ctx, dir, o) })
 }
 
-func run(ctx context.Context, o options) error {
-	dir, err := os.MkdirTemp("", "booking-bench-")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
+func run(ctx context.Context, dir string, o options) error {
 	s, err := load.NewStack(ctx, dir, o.binary, places())
 	defer s.Stop()
 	if err != nil {

@@ -7,9 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
-	"runtime/debug"
-	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -35,22 +32,10 @@ func main() {
 		flag.Usage()
 		os.Exit(2)
 	}
-	// What the guests themselves cost is not what is measured.
-	debug.SetGCPercent(400)
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, o); err != nil {
-		fmt.Fprintln(os.Stderr, "evening:", err)
-		os.Exit(1)
-	}
+	load.Main("evening", func(ctx context.Context, dir string) error { return run(ctx, dir, o) })
 }
 
-func run(ctx context.Context, o options) error {
-	dir, err := os.MkdirTemp("", "booking-evening-")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
+func run(ctx context.Context, dir string, o options) error {
 	s, err := load.NewStack(ctx, dir, "", places(o.venues))
 	defer s.Stop()
 	if err != nil {

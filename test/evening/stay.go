@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	bookingpb "github.com/bookingcontrol/booker-booking-svc/proto/booking"
@@ -78,37 +79,38 @@ func (p *party) list(ctx context.Context, planned time.Time) time.Time {
 	return time.Now()
 }
 
-func (p *party) confirm(ctx context.Context, planned time.Time) bool {
-	ok, _ := p.call(ctx, change, planned, func(ctx context.Context) error {
-		_, err := p.client(p.number).ConfirmBooking(ctx, &bookingpb.ConfirmBookingRequest{Id: p.id, AdminId: "evening"})
-		return err
-	})
+// alter asks for a change of the booking, counts it in made, and answers whether it was made.
+func (p *party) alter(ctx context.Context, planned time.Time, made *atomic.Int64, do func(context.Context) error) bool {
+	ok, _ := p.call(ctx, change, planned, do)
 	if ok {
-		p.confirmed.Add(1)
+		made.Add(1)
 	}
 	return ok
 }
 
+func (p *party) confirm(ctx context.Context, planned time.Time) bool {
+	return p.alter(ctx, planned, &p.confirmed, func(ctx context.Context) error {
+		_, err := p.client(p.number).ConfirmBooking(ctx, &bookingpb.ConfirmBookingRequest{Id: p.id, AdminId: "evening"})
+		return err
+	})
+}
+
 func (p *party) cancel(ctx context.Context, planned time.Time) {
-	ok, _ := p.call(ctx, change, planned, func(ctx context.Context) error {
+	p.alter(ctx, planned, &p.cancelled, func(ctx context.Context) error {
 		_, err := p.client(p.number).CancelBooking(ctx, &bookingpb.CancelBookingRequest{
 			Id: p.id, AdminId: "evening", Reason: "changed their plans",
 		})
 		return err
 	})
-	if ok {
-		p.cancelled.Add(1)
-	}
 }
 
 // sit seats the party, which leaves after its turn time, more or less.
 func (p *party) sit(ctx context.Context, planned time.Time) {
-	ok, _ := p.call(ctx, change, planned, func(ctx context.Context) error {
+	ok := p.alter(ctx, planned, &p.seated, func(ctx context.Context) error {
 		_, err := p.client(p.number).MarkSeated(ctx, &bookingpb.MarkSeatedRequest{Id: p.id, AdminId: "evening"})
 		return err
 	})
 	if ok {
-		p.seated.Add(1)
 		p.after(stays(p.r, p.size), func(planned time.Time) { p.leave(ctx, planned) })
 	}
 }
@@ -120,21 +122,15 @@ func stays(r *rand.Rand, size int) time.Duration {
 }
 
 func (p *party) leave(ctx context.Context, planned time.Time) {
-	ok, _ := p.call(ctx, change, planned, func(ctx context.Context) error {
+	p.alter(ctx, planned, &p.finished, func(ctx context.Context) error {
 		_, err := p.client(p.number).MarkFinished(ctx, &bookingpb.MarkFinishedRequest{Id: p.id, AdminId: "evening"})
 		return err
 	})
-	if ok {
-		p.finished.Add(1)
-	}
 }
 
 func (p *party) missOut(ctx context.Context, planned time.Time) {
-	ok, _ := p.call(ctx, change, planned, func(ctx context.Context) error {
+	p.alter(ctx, planned, &p.noShows, func(ctx context.Context) error {
 		_, err := p.client(p.number).MarkNoShow(ctx, &bookingpb.MarkNoShowRequest{Id: p.id, AdminId: "evening"})
 		return err
 	})
-	if ok {
-		p.noShows.Add(1)
-	}
 }

@@ -174,32 +174,38 @@ func (r *rollout) play(ctx context.Context, t *tally) (err error) {
 	}
 
 	party.move("old replaced by new", r.spread...)
-	for n := range 3 {
-		if n > 0 { // the first new one is there already
-			if err := r.add(r.Binary); err != nil {
-				return err
-			}
-		}
-		if err := wait(ctx, notice); err != nil {
-			return err
-		}
-		if err := r.end(); err != nil {
-			return err
-		}
+	if err := r.retire(ctx); err != nil { // the first new one is there already
+		return err
+	}
+	if err := r.replace(ctx, 2); err != nil {
+		return err
 	}
 	party.move("new replaced by new", r.spread...)
-	for range 3 {
+	if err := r.replace(ctx, 3); err != nil {
+		return err
+	}
+	return wait(ctx, notice)
+}
+
+// replace replaces so many replicas by new ones, one by one.
+func (r *rollout) replace(ctx context.Context, n int) error {
+	for range n {
 		if err := r.add(r.Binary); err != nil {
 			return err
 		}
-		if err := wait(ctx, notice); err != nil {
-			return err
-		}
-		if err := r.end(); err != nil {
+		if err := r.retire(ctx); err != nil {
 			return err
 		}
 	}
-	return wait(ctx, notice)
+	return nil
+}
+
+// retire ends a replica when clients have noticed the newest.
+func (r *rollout) retire(ctx context.Context) error {
+	if err := wait(ctx, notice); err != nil {
+		return err
+	}
+	return r.end()
 }
 
 // wait lets guests book for a while.

@@ -15,7 +15,6 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
@@ -163,16 +162,17 @@ func saneRequestID(id string) bool {
 	return true
 }
 
-// limit lets no more calls in than are served at a time, gives each the server's deadline, unless the client's is nearer, and answers when it is
-// over, whatever the handler still does: a change that is under way is not broken off, as its outcome
-// would be unknown, and with a slow database it takes longer than a call may.
+// limit lets no more calls in than are served at a time, gives each the server's deadline, unless the
+// client's is nearer, and answers when it is over, whatever the handler still does: a change that is under
+// way is not broken off, as its outcome would be unknown, and with a slow database it takes longer than a
+// call may.
 func (i interceptors) limit(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 	door := i.calls
-	switch info.FullMethod {
-	case bookingpb.BookingService_CheckTableAvailability_FullMethodName:
+	switch {
+	case info.FullMethod == bookingpb.BookingService_CheckTableAvailability_FullMethodName:
 		door = i.availability
-	case healthpb.Health_Check_FullMethodName, healthpb.Health_List_FullMethodName:
-		door = nil // Who is asked too much is healthy.
+	case !ofBookings(info.FullMethod):
+		door = nil // Health: who is asked too much is healthy.
 	}
 	if !door.enter() {
 		return nil, &refusal{kind: tooMany, retryAfter: retryDelay}
